@@ -149,13 +149,6 @@ def compiled_for(kernel: Kernel, gpu: Gpu) -> code.Code:
     return code.of_kernel(kernel.file, kernel.entry, kernel.defines, gpu.arch)
 
 
-def body(compiled: code.Code) -> str:
-    """PTX without what names the architecture."""
-    return "\n".join(
-        line for line in compiled.ptx.splitlines() if not line.startswith((".target", ".version"))
-    )
-
-
 def point(found: Found, run: sample.Run, compiled: code.Code, gpu: Gpu) -> dict[str, Any]:
     """What a warp keeps busy, for one tile."""
     work = load(compiled, run, gpu, found.launch.shared)
@@ -190,7 +183,7 @@ def cost(pair: tuple[Found, Found], gpu: Gpu, runs: dict[Any, Any]) -> dict[str,
     """A row of the file; `runs` keeps what was run, by kernel and PTX."""
     kernel = pair[0].launch.kernel
     compiled = compiled_for(kernel, gpu)
-    key = (kernel, hash(body(compiled)))
+    key = (kernel, hash(plans.body(compiled)))
     if key not in runs:
         runs[key] = [sampled(found, compiled) for found in pair]
     points = [point(found, run, compiled, gpu) for run, found in zip(runs[key], pair, strict=True)]

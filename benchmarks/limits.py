@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import bandwidth
-from benchmarks.kernel_costs import body, compiled_for, digest
+from benchmarks.kernel_costs import compiled_for, digest
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.suites import SUITES
 from pycnn.dtypes import numpy_dtype
@@ -103,20 +103,16 @@ def limit_us(found: Prediction, gpu: Gpu) -> float:
     return max(moved, scalar, tensor)
 
 
-def predicted(
-    launch: Launch, bound: dict[str, Any], runs: dict[Any, Any], names: Sequence[str]
-) -> dict[str, Any]:
+def predicted(launch: Launch, bound: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Time in microseconds, share and bound, by GPU."""
     found: dict[str, Any] = {}
+    runs: plans.Runs = {}
     for name in names:
         gpu = gpus.gpu(name)
         try:
             compiled = compiled_for(launch.kernel, gpu)
-            key = (launch.kernel, launch.grid, hash(body(compiled)))
-            if key not in runs:
-                runs.clear()
-                runs[key] = plans.sampled(compiled, launch, bound, BLOCKS)
-            made = predict(compiled, runs[key], gpu, launch.shared)
+            run = plans.sampled(compiled, launch, bound, BLOCKS, runs)
+            made = predict(compiled, run, gpu, launch.shared)
         except (CompileError, KernelError, ValueError) as error:
             found[name] = str(error).partition("\n")[0].partition(";")[0][:100]
             continue
@@ -168,7 +164,7 @@ def main() -> None:
                 old = {} if options.again else _joined(rows.get(name), row)["gpus"]
                 missing = [key for key in options.gpu if key not in old]
                 if missing:
-                    row["gpus"] = predicted(launch, bound, {}, missing)
+                    row["gpus"] = predicted(launch, bound, missing)
                     rows[name] = _joined({**row, "gpus": old}, row)
                     if file:
                         write_json(file, {"rows": dict(sorted(rows.items()))})

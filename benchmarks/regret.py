@@ -6,9 +6,10 @@ Every algorithm that fits a layer is predicted (`pycnn.predict`) unless a rule p
 (`pycnn.plan.conv_order`), layers that occur in several networks or more than once only once;
 float32 with channels first, 16-bit types with channels last, as their fast kernels want. Algorithms
 that are taken by their name alone (TF32) and those by a library are no choice of `auto`'s. Left
-out, for predictions cost time, is at batch 256 what was 1.5 times behind the best at batch 32,
-where the GPU is already full. Nothing is measured, and no GPU is needed. Predictions are kept in
-the kernel cache, so another run after a change to the choice alone takes seconds.
+out, for predictions cost time, is what is estimated to take 1.5 times what `auto`'s choice is
+predicted to, for estimates err by less, and at batch 256 what was 1.5 times behind the best at
+batch 32, where the GPU is already full. Nothing is measured, and no GPU is needed. Predictions are
+kept in the kernel cache, so another run after a change to the choice alone takes seconds.
 """
 
 import argparse
@@ -30,6 +31,9 @@ from pycnn.predict import gpus, plans, sample
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.files import write_json
 from pycnn.runtime.options import positive, with_json
+
+#: Times as long as another that an algorithm may be thought to take and still be the faster one.
+APART = 1.5
 
 NETWORKS = ("resnet50", "vgg16", "mobilenet", "googlenet")
 BATCHES = (1, 32, 256)
@@ -53,7 +57,10 @@ def layers(network: str, batch: int) -> dict[str, int]:
 
 
 def solve(
-    problem: Problem, only: Sequence[str] = (), known: Mapping[str, float] | None = None
+    problem: Problem,
+    only: Sequence[str] = (),
+    known: Mapping[str, float] | None = None,
+    runs: plans.Runs | None = None,
 ) -> dict[str, Any]:
     """Predicted times of a layer in microseconds, by algorithm, and what `auto` takes.
 
@@ -64,6 +71,8 @@ def solve(
         Algorithms to predict beside `auto`'s own; by default all that no rule puts far behind.
     known : mapping of str to float, optional
         Times that were predicted before, of which none is predicted again.
+    runs : dict, optional
+        Of the layer on another GPU, as `plans.of_call` takes them.
     """
     case, gpu, layout = grammar.parse(ConvCase, problem.case), gpus.gpu(problem.gpu), problem.layout
     shape = (case.n, case.h, case.w, case.c) if layout == "NHWC" else case.x_shape
@@ -79,15 +88,18 @@ def solve(
             shape, case.w_shape, *geometry, layout=layout, dtype=problem.dtype
         )
     times: dict[str, float] = dict(known or {})
-    offered = [a.name for a in fits if a.fits and not a.by_name]
-    near = only or [a.name for a in fits if (a.score or 0) >= CONTENDS]
-    for algo in offered:
+    near = [
+        a.name for a in fits
+        if a.fits and not a.by_name and (a.name in only if only else (a.score or 0) >= CONTENDS)
+    ]  # fmt: skip
+    estimated = {a.name: a.estimated_us or 0.0 for a in fits}
+    for algo in dict.fromkeys((auto, *near)):
         if algo in times or (known and algo != auto):
             continue
-        if algo != auto and algo not in near:
+        if estimated[algo] > APART * times.get(auto, float("inf")):
             continue
         try:
-            found = plans.of_call(lambda algo=algo: run(algo), gpu)  # type: ignore[misc]
+            found = plans.of_call(lambda algo=algo: run(algo), gpu, runs=runs)  # type: ignore[misc]
         except (CompileError, ValueError):  # local memory, or it does not fit on a multiprocessor
             continue
         except KernelError as error:  # a few blocks took longer than a minute, say
@@ -96,6 +108,12 @@ def solve(
         if not found.skipped:
             times[algo] = round(found.time_us, 3)
     return {**problem._asdict(), "auto": auto, "times": times}
+
+
+def _several(asked: Sequence[tuple[Problem, Sequence[str], Mapping[str, float] | None]]) -> Any:
+    """A layer on several GPUs."""
+    runs: plans.Runs = {}
+    return [solve(*each, runs) for each in asked]
 
 
 def regrets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -127,7 +145,7 @@ def _near(problem: Problem, rows: Mapping[Problem, dict[str, Any]]) -> list[str]
         return []
     before = rows.get(problem._replace(case=str(case.with_batch(BATCHES[-2]))))
     times = before["times"] if before else {}
-    return [algo for algo, us in times.items() if us < 1.5 * min(times.values())]
+    return [algo for algo, us in times.items() if us < APART * min(times.values())]
 
 
 def _say(row: dict[str, Any]) -> None:
@@ -166,18 +184,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for batch in sorted(options.batch):
             of_batch = [p for p in wanted if grammar.parse(ConvCase, p.case).n == batch]
             known = {p: rows[p]["times"] if options.again and p in rows else None for p in of_batch}
-            running = [pool.submit(solve, p, _near(p, rows), known[p]) for p in of_batch]
+            alike: dict[Problem, list[Problem]] = {}  # on several GPUs
+            for p in of_batch:
+                alike.setdefault(p._replace(gpu=""), []).append(p)
+            running = [
+                pool.submit(_several, [(p, _near(p, rows), known[p]) for p in group])
+                for group in alike.values()
+            ]
             for done in as_completed(running):
-                row = done.result()
-                rows[Problem(row["gpu"], row["dtype"], row["case"])] = row
-                _say(row)
-    ordered = [rows[problem] for problem in sorted(rows)]
-    found = regrets(ordered)
+                for row in done.result():
+                    rows[Problem(row["gpu"], row["dtype"], row["case"])] = row
+                    _say(row)
+            found = _write(rows, options.json)
     for r in found:
         print(f"{r['gpu']:8}{r['dtype']:10}{r['network']:10}{r['batch']:4}"
               f"{r['auto_us']:12.1f} us{r['regret']:8.1%}")  # fmt: skip
-    if options.json:
-        write_json(options.json, {"regrets": found, "rows": ordered})
+
+
+def _write(rows: Mapping[Problem, dict[str, Any]], file: Path | None) -> list[dict[str, Any]]:
+    """What is known by now, also into the file."""
+    ordered = [rows[problem] for problem in sorted(rows)]
+    found = regrets(ordered)
+    if file:
+        write_json(file, {"regrets": found, "rows": ordered})
+    return found
 
 
 if __name__ == "__main__":

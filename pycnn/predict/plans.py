@@ -18,6 +18,9 @@ from pycnn.runtime.target import Target, emulating
 #: A plan, and the arrays that it was to run on.
 Bound = tuple[Plan, Mapping[str, Any]]
 
+#: Sampled runs by launch and PTX: GPUs that differ in neither share them.
+Runs = dict[tuple[object, ...], sample.Run]
+
 
 @dataclass(frozen=True)
 class OfPlan:
@@ -95,7 +98,9 @@ def planned(call: Callable[[], object]) -> list[Bound]:
     return seen.plans
 
 
-def of_call(call: Callable[[], object], gpu: Gpu, most: int = 4) -> OfPlan:
+def of_call(
+    call: Callable[[], object], gpu: Gpu, most: int = 4, runs: Runs | None = None
+) -> OfPlan:
     """Predict what a call on NumPy arrays would launch.
 
     Parameters
@@ -104,10 +109,12 @@ def of_call(call: Callable[[], object], gpu: Gpu, most: int = 4) -> OfPlan:
     gpu : Gpu
     most : int
         Blocks of each launch that are run.
+    runs : dict, optional
+        Runs that were made before of the same operation; new ones are put in.
     """
     with planned_on(gpu):
         calls = planned(call)
-    parts = [of_plans([plan], arrays, gpu, most) for plan, arrays in calls]
+    parts = [of_plans([plan], arrays, gpu, most, runs) for plan, arrays in calls]
     return OfPlan(
         parts[0].algo if parts else "",
         [launch for part in parts for launch in part.launches],
@@ -115,7 +122,13 @@ def of_call(call: Callable[[], object], gpu: Gpu, most: int = 4) -> OfPlan:
     )
 
 
-def of_plans(plans: Iterable[Plan], arrays: Mapping[str, Any], gpu: Gpu, most: int = 4) -> OfPlan:
+def of_plans(
+    plans: Iterable[Plan],
+    arrays: Mapping[str, Any],
+    gpu: Gpu,
+    most: int = 4,
+    runs: Runs | None = None,
+) -> OfPlan:
     """Predict every launch.
 
     Parameters
@@ -126,6 +139,8 @@ def of_plans(plans: Iterable[Plan], arrays: Mapping[str, Any], gpu: Gpu, most: i
     gpu : Gpu
     most : int
         Blocks of each launch that are run.
+    runs : dict, optional
+        As for `of_call`.
     """
     found, skipped, algo = [], [], ""
     for plan in plans:
@@ -137,7 +152,7 @@ def of_plans(plans: Iterable[Plan], arrays: Mapping[str, Any], gpu: Gpu, most: i
             for launch, bound in launches(plan, arrays):
                 alike = _alike(launch)
                 if alike not in known:  # image after image, say
-                    known[alike] = of_launch(launch, bound, gpu, most)
+                    known[alike] = of_launch(launch, bound, gpu, most, runs)
                 found.append(known[alike])
     return OfPlan(algo, found, skipped)
 
@@ -162,13 +177,30 @@ def launches(plan: Plan, arrays: Mapping[str, Any]) -> Iterator[tuple[Launch, di
 
 
 def sampled(
-    compiled: code.Code, launch: Launch, arrays: Mapping[str, np.ndarray], most: int
+    compiled: code.Code,
+    launch: Launch,
+    arrays: Mapping[str, np.ndarray],
+    most: int,
+    runs: Runs | None = None,
 ) -> sample.Run:
-    """Run a few blocks of a launch."""
+    """Run a few blocks of a launch, unless `runs` has it."""
+    key = (*_alike(launch), most, hash(body(compiled)))
+    if runs is not None and key in runs:
+        return runs[key]
     args = [host_argument(a, arrays) for a in launch.args]
     own = _used(launch, arrays)
-    return sample.run(compiled.ptx, compiled.entry, launch.grid, launch.block, args, own,
-                      shared=launch.shared, most=most)  # fmt: skip
+    found = sample.run(compiled.ptx, compiled.entry, launch.grid, launch.block, args, own,
+                       shared=launch.shared, most=most)  # fmt: skip
+    if runs is not None:
+        runs[key] = found
+    return found
+
+
+def body(compiled: code.Code) -> str:
+    """PTX without what names the architecture."""
+    return "\n".join(
+        line for line in compiled.ptx.splitlines() if not line.startswith((".target", ".version"))
+    )
 
 
 def _used(launch: Launch, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -176,7 +208,11 @@ def _used(launch: Launch, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndar
 
 
 def of_launch(
-    launch: Launch, arrays: Mapping[str, np.ndarray], gpu: Gpu, most: int = 4
+    launch: Launch,
+    arrays: Mapping[str, np.ndarray],
+    gpu: Gpu,
+    most: int = 4,
+    runs: Runs | None = None,
 ) -> Prediction:
     """Predict one launch on arrays by name; from the disk cache if it was predicted before."""
     own = _used(launch, arrays)
@@ -184,7 +220,7 @@ def of_launch(
     def make() -> Prediction:
         kernel = launch.kernel
         compiled = code.of_kernel(kernel.file, kernel.entry, kernel.defines, gpu.arch)
-        return predict(compiled, sampled(compiled, launch, arrays, most), gpu, launch.shared)
+        return predict(compiled, sampled(compiled, launch, arrays, most, runs), gpu, launch.shared)
 
     shapes = [f"{name} {a.dtype} {a.shape} {a.strides}" for name, a in sorted(own.items())]
     return keep.kept(launch, shapes, gpu, most, make)
