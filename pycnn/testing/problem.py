@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pycnn.define.conv_int8 import INT8
-from pycnn.dtypes import FLOATS
+from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan import conv, conv_int8, gemm
 from pycnn.runtime.plan import Kernel, Launch, Plan
 from pycnn.testing import TESTED, ragged
@@ -145,7 +145,7 @@ def holds(dtype: str, case: Case) -> bool:
     if dtype in FLOATS:
         return True
     with np.errstate(invalid="ignore"):
-        return bool(np.asarray(value).astype(dtype) == value)
+        return bool(np.asarray(value).astype(numpy_dtype(dtype)) == value)
 
 
 def _ours(tested: Tested, cases: Mapping[str, tuple[T, ...]]) -> tuple[T, ...]:
