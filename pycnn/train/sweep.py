@@ -40,7 +40,7 @@ _OF_SWEEP = ("vary", "workers", "scheduler", "output", "resume", "force", "run",
 #: The file of a sweep's folder that has its results.
 RESULTS = "sweep.json"
 
-#: What makes a trainer of a command line: see `pycnn.train.commands.made`.
+#: What makes a trainer of a command line: see `pycnn.train.made`.
 Made = Callable[[Communicator, argparse.Namespace, Any, DataSet, Path], Trainer]
 
 

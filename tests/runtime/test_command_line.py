@@ -25,7 +25,7 @@ def nothing_is_done(tmp_path, monkeypatch):
         raise AssertionError("this is the work that must not begin")
 
     monkeypatch.setattr("pycnn.data.load", work)
-    monkeypatch.setattr("pycnn.train.commands.Trainer", work)
+    monkeypatch.setattr("pycnn.train.made.Trainer", work)
     monkeypatch.setattr("pycnn.see.visualisation.visualise", work)
     monkeypatch.setattr("pycnn.bench.main.run", work)
     (tmp_path / "photo.png").write_bytes(b"")
@@ -106,7 +106,7 @@ def test_of_a_checkpoint_another_width_is_refused(capsys, monkeypatch, tmp_path)
 
 
 def test_what_is_not_said_is_as_in_the_checkpoint(monkeypatch):
-    from pycnn.train import commands
+    from pycnn.train import commands, made
 
     model = models.create("lenet5", width=0.5)
     about = {"training": {"settings": {"batch": 16, "seed": 3, "optimizer": "SGD", "lr": 0.1}}}
@@ -122,7 +122,7 @@ def test_what_is_not_said_is_as_in_the_checkpoint(monkeypatch):
         )
         raise Enough("enough")
 
-    monkeypatch.setattr(commands, "Trainer", trainer)
+    monkeypatch.setattr(made, "Trainer", trainer)
     monkeypatch.setattr(commands, "load_data", lambda arguments: _digits())
     assert main([*TRAIN, "--resume", "m.safetensors", "--momentum", "0.5"]) == 2
     assert seen == [(0.5, nn.SGD, 0.1, 16, 3)]

@@ -14,7 +14,7 @@ import pytest
 
 from pycnn import data, nn, train
 from pycnn.cli import main
-from pycnn.train import Trainer, commands
+from pycnn.train import Trainer, commands, made, options as options_of
 
 QUICK = ["train", "lenet5", "--data", "mnist5k", "--width", "0.5"]
 
@@ -273,8 +273,8 @@ def optimizer_of(*arguments):
     parser = argparse.ArgumentParser()
     commands.add_parsers(parser.add_subparsers())
     options = parser.parse_args([*QUICK, *arguments])
-    commands._settle(options, None)
-    return commands._optimizer(options, nn.Linear(2, 2))
+    options_of.settle(options, None)
+    return made.optimizer_of(options, nn.Linear(2, 2))
 
 
 @pytest.mark.parametrize(
