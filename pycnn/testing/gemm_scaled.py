@@ -12,21 +12,18 @@ from pycnn.testing.case import Case
 from pycnn.testing.tested import NoPeer, Settings, Tested, normal
 
 SCALES: dict[str, tuple[int, ...]] = {"scale_a": (), "scale_b": ()}
-B16, F16 = {"output_dtype": "bfloat16"}, {"output_dtype": "float16"}
+F32, B16, F16 = ({"output_dtype": name} for name in ("float32", "bfloat16", "float16"))
 
 
 class ScaledMm(Tested, of=define.ScaledMm):
     cases = (
-        Case("plain", {"a": (21, 35), "b": (35, 19), **SCALES}),
-        Case("bias", {"a": (5, 48), "b": (48, 23), **SCALES, "bias": (23,)}),
+        Case("plain", {"a": (21, 35), "b": (35, 19), **SCALES}, F32),
+        Case("bias", {"a": (5, 48), "b": (48, 23), **SCALES, "bias": (23,)}, F32),
         Case("bfloat16", {"a": (3, 16), "b": (16, 7), **SCALES, "bias": (7,)}, B16),
         Case("float16", {"a": (3, 16), "b": (16, 7), "scale_a": (1,), "scale_b": (1,)}, F16),
-        Case("nothing to sum", {"a": (3, 0), "b": (0, 5), **SCALES, "bias": (5,)}),
-        Case("no rows", {"a": (0, 3), "b": (3, 5), **SCALES}),
+        Case("nothing to sum", {"a": (3, 0), "b": (0, 5), **SCALES, "bias": (5,)}, F32),
+        Case("no rows", {"a": (0, 3), "b": (3, 5), **SCALES}, F32),
     )
-
-    def settings(self, case: Case) -> dict[str, Any]:
-        return {"output_dtype": "float32", **case.settings}
 
     def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
         """`b` is e4m3, and by columns; scales between a half and two."""
@@ -35,13 +32,21 @@ class ScaledMm(Tested, of=define.ScaledMm):
             if name.startswith("scale"):
                 drawn[name] = np.asarray(rng.uniform(0.5, 2, shape), np.float32)
             elif name == "bias":
-                drawn[name] = normal(rng, shape, self.settings(case)["output_dtype"])
+                drawn[name] = normal(rng, shape, case.settings["output_dtype"])
             elif name == "b":
                 drawn[name] = normal(rng, shape[::-1], "float32").T
             else:
                 drawn[name] = normal(rng, shape, "float32")
         own = {"a": dtype, "b": "float8_e4m3fn"}
         return {n: a.astype(numpy_dtype(own[n])) if n in own else a for n, a in drawn.items()}
+
+    def placeholders(self, case: Case, dtype: str) -> dict[str, np.ndarray]:
+        own = {"b": "float8_e4m3fn", "bias": case.settings["output_dtype"]}
+        placed = super().placeholders(case, dtype)
+        for name in own.keys() & placed.keys():
+            zero = np.zeros((), numpy_dtype(own[name]))
+            placed[name] = np.broadcast_to(zero, placed[name].shape)
+        return placed
 
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         return {"y": oracle.scaled_mm(**arrays)}
