@@ -9,6 +9,7 @@
 // Traffic    A is read N/TILE_N times, mostly from L2, and B M/128 times; 2 M N K operations
 // Range      extents up to 2^31 - 2^16, fewer than 2^31 tiles; 64-bit index arithmetic in C
 // Siblings   12_wgmma_float8 with integers, whose sums are exact; conv/int8_mma.cu takes zero points
+//            (a tile of 256 columns leaves too few registers to make bytes of the sums)
 // Banks      none is asked twice: the 128-byte swizzle; sums leave from registers, whole sectors
 // Source     PTX ISA, "Asynchronous warpgroup level matrix instructions"; B. Jacob et al.,
 //            "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
@@ -20,9 +21,8 @@
 // variant ELEMENT_A = s8, u8
 // variant ELEMENT_B = s8, u8
 // variant TILE_M = 128
-// variant TILE_N = 64, 128, 256
+// variant TILE_N = 64, 128
 // variant CLUSTER = 1, 2
-// only gemm_wgmma_requantised TILE_N = 64, 128
 #include <pycnn/int8.cuh>
 #include <pycnn/matrices_wgmma.cuh>
 

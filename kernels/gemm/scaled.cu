@@ -32,7 +32,7 @@ scaled_mm(const unsigned char* __restrict__ a, const unsigned char* __restrict__
     a += row * p.a_row;
     b += col * p.b_col;
     float sum = 0;
-#pragma unroll 4
+#pragma unroll 2
     for (index_t k = 0; k < p.k; ++k)
         sum += of_float8(a[k * p.a_col], static_cast<Float8>(p.a_type)) *
                of_float8(b[k * p.b_row], static_cast<Float8>(p.b_type));

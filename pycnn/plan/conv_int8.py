@@ -41,10 +41,9 @@ HOPPER_FILE = "gemm/13_wgmma_int8.cu"
 
 DIRECT, MMA, HOPPER = ALGORITHMS = ("direct", "implicit_gemm_mma", "wgmma")
 
-#: PTX's names of the types, and tiles by which sums are stored as they are, and by which not: the
-#: largest leaves too few registers to make bytes of them.
+#: PTX's names of the types, and the tiles: the largest leaves too few registers to make bytes.
 _PTX = {"int8": "s8", "uint8": "u8"}
-_TILES = {"forward": _wgmma.TILES, "requantised": _wgmma.TILES[:2]}
+TILES = _wgmma.TILES[:2]
 
 #: Channels that one instruction multiplies and adds.
 WORD = 4
@@ -200,8 +199,7 @@ class Convolving:
 
     def _on_hopper(self) -> tuple[list[Launch], dict[str, ArraySpec]]:
         product, own = self._product(), self._entry
-        tiles = _TILES[own]
-        way = _wgmma.best_way(product.m, product.n, product.k, tiles=tiles, dtype=product.dtype)
+        way = _wgmma.best_way(product.m, product.n, product.k, tiles=TILES, dtype=product.dtype)
         result = replace(product, dtype=self.output.dtype.name)
         flags = Flag.C_VECTOR * vectors(result, product.c, (product.m, product.n), contiguous=3)
         types = (

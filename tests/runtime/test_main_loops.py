@@ -165,7 +165,7 @@ OTHER_TILES = [
     (*WGMMA[-1], (128, 256)),
 ]
 
-#: Two entries, of which one has no larger tile.
+#: Two entries, with no larger tile.
 BYTES = ("gemm/13_wgmma_int8.cu", {"ELEMENT_A": "u8", "ELEMENT_B": "s8", "TILE_N": "128"})
 
 each_wgmma = pytest.mark.parametrize(("file", "own"), [*WGMMA, BYTES], ids=str)
