@@ -83,7 +83,11 @@ __device__ __forceinline__ void multiply(acc_t (&acc)[THR_M][THR_N],
                                          const acc_t (&sA)[BLK_K][pitch(THR_M * THREADS_MN)],
                                          const acc_t (&sB)[BLK_K][pitch(THR_N * THREADS_MN)],
                                          ThreadCoord thr) {
-#pragma unroll(sizeof(scalar_t) == 4 ? 8 : 2)  // of other types more would spill
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ < 800 || __CUDA_ARCH__ >= 1000)
+#pragma unroll 2  // there, and of other types, more would spill
+#else
+#pragma unroll(sizeof(scalar_t) == 4 ? 8 : 2)
+#endif
     for (int k = 0; k < BLK_K; ++k) {
         acc_t rA[THR_M], rB[THR_N];
         load_fragment(rA, sA[k], thr.m);
