@@ -5,6 +5,7 @@ gradient does not look at is dropped as soon as forward is done.
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -40,7 +41,8 @@ class Way:
         self.keeps = [(n, keeps.get(n), results.get(keeps.get(n, ""), -1)) for n in names]
         self.looks_at = [by for by in keeps.values() if by in arrays]
         shapes = {name: a.shape for name, a in arrays.items() if a is not None}
-        self._back = partial(Back, _function, shapes=shapes, settings=settings)
+        own = deepcopy(dict(settings))  # lists of the caller's may change
+        self._back = partial(Back, _function, shapes=shapes, settings=own)
         self._calls: dict[Any, Any] = {}
 
     def pull(self, kept: dict[str, Any], dys: list[Any], needed: Names) -> Arrays:

@@ -507,3 +507,15 @@ def test_a_used_tape_goes_at_once():
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_a_list_of_the_callers_may_change_between_calls():
+    """What is kept of a call of one form is its own."""
+    x, axes = np.arange(24, dtype=np.float32).reshape(2, 3, 4), [0, 2, 1]
+    for given in (axes, [0, 2, 1]):
+        with pycnn.grad() as tape:
+            watched = tape.watch(x)
+            y = pycnn.permute(watched, given)
+        given[:] = [1, 0, 2]
+        dy = np.arange(24, dtype=np.float32).reshape(y.shape)
+        np.testing.assert_array_equal(tape.gradient(y, [watched], dy)[0], dy.transpose(0, 2, 1))

@@ -136,3 +136,14 @@ def test_the_library_of_numpy_is_found_where_it_is_openblas():
     found.set_threads(1)
     assert found.get_threads() == 1
     found.set_threads(before)
+
+
+def test_a_refused_number_of_threads_leaves_numpy_as_it_was(monkeypatch):
+    monkeypatch.setenv("PYCNN_CPU_THREADS", "many")
+    with pytest.raises(ValueError, match="PYCNN_CPU_THREADS"):
+        pycnn.softmax(np.ones((2, 3), np.float32))
+    monkeypatch.delenv("PYCNN_CPU_THREADS")
+    with np.errstate(all="raise"):
+        assert np.isnan(pycnn.softmax(np.full((2, 3), np.inf, np.float32))).all()
+        with pytest.raises(FloatingPointError):
+            np.ones(1) / np.zeros(1)

@@ -65,16 +65,17 @@ class quietly:
 
     def __enter__(self) -> None:
         if _quiet.get() is None:
-            self._entered = _quiet.set(self._before), np.errstate(all="ignore"), considerate()
-            for block in self._entered[1:]:
+            blocks = considerate(), np.errstate(all="ignore")  # the first may refuse the environment
+            for block in blocks:
                 block.__enter__()
+            self._entered = *blocks, _quiet.set(self._before)
 
     def __exit__(self, *exc: object) -> None:
         if self._entered is not None:
-            token, *blocks = self._entered
+            *blocks, token = self._entered
+            _quiet.reset(token)
             for block in reversed(blocks):
                 block.__exit__(None, None, None)
-            _quiet.reset(token)
 
 
 @contextlib.contextmanager
