@@ -95,6 +95,16 @@ def test_views(backend, rng, tested, kind):
     check(backend, tested, case, {n: view_of(a, kind) for n, a in given.items()})
 
 
+@pytest.mark.parametrize("backend", ["reference"], indirect=True)
+@EACH
+def test_inputs_may_be_read_only(backend, rng, tested):
+    case = tested.typical
+    given = tested.draw(case, rng, tested.typical_dtype)
+    for name, array in given.items():
+        array.flags.writeable = name in tested.op.updates
+    check(backend, tested, case, given)
+
+
 @EACH
 def test_same_bits_under_every_schedule(backend, rng, monkeypatch, tested):
     case = tested.typical

@@ -4,7 +4,7 @@ differences and PyTorch, and the CPU path against the oracle."""
 import numpy as np
 import pytest
 
-from pycnn.reference.cpu import loss as cpu_loss, softmax as cpu_softmax
+from pycnn.reference.cpu import loss as cpu_loss, norm, softmax as cpu_softmax
 from pycnn.reference.oracle import loss, softmax
 from pycnn.testing.tolerance import compare
 
@@ -197,3 +197,12 @@ def test_cpu_cross_entropy_of_special_values_matches_oracle(row, smoothing):
     )
     np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-7)
     assert not got[1].any()
+
+
+def test_means_over_outer_axes_of_a_coarse_grid(rng):
+    """Less a mean that is on no such grid, values of a 16-bit type all round to the same side."""
+    x = rng.standard_normal((4321, 5)).astype(np.float16).astype(np.float32)
+    off, mean = norm.centred(x, (0,))
+    want = x.mean(0, np.float64)
+    np.testing.assert_allclose(mean[0], want, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(off, x - want, rtol=0, atol=5e-7)

@@ -65,7 +65,7 @@ class quietly:
 
     def __enter__(self) -> None:
         if _quiet.get() is None:
-            blocks = considerate(), np.errstate(all="ignore")  # the first may refuse the environment
+            blocks = considerate(), np.errstate(all="ignore")  # the first may refuse a setting
             for block in blocks:
                 block.__enter__()
             self._entered = *blocks, _quiet.set(self._before)

@@ -67,8 +67,9 @@ def train_backward(
     c, count = x.shape[1], x.size // x.shape[1]
     total, product = np.empty((2, c))
     mean, rstd = _whole(mean, rstd)
-    passed = dy if y is None else np.empty(dy.shape, dy.dtype)
-    _share(_loops.compiled.norm_sums, c, dy, y, passed, x, mean, rstd, total, product)
+    masked = None if y is None else np.empty(dy.shape, dy.dtype)
+    passed = dy if masked is None else masked
+    _share(_loops.compiled.norm_sums, c, dy, y, masked, x, mean, rstd, total, product)
     scale = rstd if weight is None else rstd * weight
     means = [(sums / count).astype(x.dtype) for sums in (total, product)]
     if not all(np.isfinite(a).all() for a in (*means, scale)):

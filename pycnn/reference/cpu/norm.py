@@ -1,14 +1,15 @@
 """Normalisation on the CPU.
 
-The mean is taken off before anything is squared, and then the mean of what is left, which is
-what rounding took from the first: large means cost no digits. Where squares leave the range of the
-dtype, they are taken of values scaled by a power of two.
+The mean is taken off before anything is squared, and then what rounding took from it: large means
+cost no digits. Where squares leave the range of the dtype, they are taken of values scaled by a
+power of two.
 """
 
 import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from pycnn.reference.cpu import _norm_loops
 from pycnn.reference.cpu._common import quiet
@@ -17,16 +18,26 @@ Array = np.ndarray
 Axes = tuple[int, ...]
 
 
-def _mean(x: Array, axes: Axes) -> Array:
-    """Mean over axes that stay; of nothing it is zero."""
-    return x.sum(axis=axes, keepdims=True) / max(math.prod(x.shape[a] for a in axes), 1)
+def _mean(x: Array, axes: Axes, dtype: DTypeLike | None = None) -> Array:
+    """Mean over axes that stay, in `dtype` if that is another; of nothing it is zero."""
+    total: Array = x.sum(axis=axes, dtype=dtype, keepdims=True)
+    return total / max(math.prod(x.shape[a] for a in axes), 1)
 
 
 def centred(x: Array, axes: Axes) -> tuple[Array, Array]:
-    """x less its mean over `axes`, and the mean with those axes kept."""
-    mean = _mean(x, axes)
-    off = x - mean
-    rest = _mean(off, axes)
+    """x less its mean over `axes`, and the mean with those axes kept.
+
+    Sums of float32 are in float64: along an outer axis NumPy adds one by one, and values on a
+    coarse grid, as of a 16-bit type, less a mean that is not, are all rounded to the same side.
+    """
+    if x.dtype == np.float32:
+        exact = _mean(x, axes, np.float64)
+        mean = exact.astype(x.dtype)
+        off, rest = x - mean, (exact - mean).astype(x.dtype)
+    else:
+        mean = _mean(x, axes)
+        off = x - mean
+        rest = _mean(off, axes)
     off -= rest
     return off, mean + rest
 
