@@ -104,6 +104,7 @@ class Split(Movement):
     """Parts of an array, as views of it: nothing is computed and nothing launched."""
 
     name = "split"
+    always_tuple = True
     no_gradient = "concat is its gradient"
     bound = "nothing"
 
@@ -123,13 +124,17 @@ class Split(Movement):
         if foreign.among(*arrays.values()):
             return tuple(foreign.call(partial(self.run, **settings), arrays, out))
         backend_for(**arrays)
-        sizes, axis = self.describe(arrays, **settings).settings
+        return tuple(self.computed(self.describe(arrays, **settings), arrays).values())
+
+    def computed(self, call: Call, arrays: Arrays, out: Any = None) -> Mapping[str, Any]:
+        """Views, whatever the backend."""
+        sizes, axis = call.settings
         begins = [sum(sizes[:i]) for i in range(len(sizes))]
         before = (slice(None),) * axis
-        return tuple(
-            arrays["x"][(*before, slice(begin, begin + size))]
-            for begin, size in zip(begins, sizes, strict=True)
-        )
+        return {
+            name: arrays["x"][(*before, slice(begin, begin + size))]
+            for name, begin, size in zip(call.outputs, begins, sizes, strict=True)
+        }
 
     def plan(self, call: Call) -> tuple[Plan, ...]:
         return ()

@@ -38,7 +38,7 @@ class Way:
         keeps = {} if self._refused else self._rule.keeps(settings)
         names = self._rule.named if isinstance(self._rule, ByGradient) else keeps
         results = {name: i for i, name in enumerate(self._rule.results) if name not in arrays}
-        self.keeps = [(n, keeps.get(n), results.get(keeps.get(n, ""), -1)) for n in names]
+        self.keeps = [(n, by := keeps.get(n, ""), results.get(by, -1)) for n in names]
         self.looks_at = [by for by in keeps.values() if by in arrays]
         shapes = {name: a.shape for name, a in arrays.items() if a is not None}
         own = deepcopy(dict(settings))  # lists of the caller's may change
@@ -58,5 +58,8 @@ class Way:
         call = self._calls.get(key)
         if call is None:
             told = rule.told(self._back(dys=dys, kept=kept, needed=needed))
-            call = self._calls[key] = gradient.prepared(kept, None, told)
+            call = gradient.prepared(kept, None, told)
+            if call is None:  # of another library
+                return rule.grads(gradient.run(kept, None, **told), dy)
+            self._calls[key] = call
         return rule.grads(gradient.returned(call, gradient.computed(call, kept)), dy)

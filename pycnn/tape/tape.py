@@ -190,12 +190,13 @@ class Tape:
         rule = pullback_of(operation)
         run = rule.run(settings)
         call = operation.prepared(values, None, run)
-        if call is None:
-            raise TypeError(f"{operation.name} of several libraries; allowed on a tape: of one")
-        returned = operation.returned(call, operation.computed(call, values))
-        way = call.memo.get("way")
-        if way is None:
-            way = call.memo["way"] = Way(operation, values, run)
+        if call is None:  # of another library, whose arrays are seen anew each time
+            returned, way = operation.run(values, None, **run), Way(operation, values, run)
+        else:
+            returned = operation.returned(call, operation.computed(call, values))
+            way = call.memo.get("way")
+            if way is None:
+                way = call.memo["way"] = Way(operation, values, run)
         for name in way.looks_at:
             if name not in slots or slots[name] in self._given:
                 self.mark(f"{name} of {operation.name}", values[name])

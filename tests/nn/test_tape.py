@@ -14,6 +14,9 @@ from pycnn.define import pullback
 from pycnn.define.operation import Gradient
 from pycnn.define.registry import OPERATIONS
 from pycnn.tape import recording
+from pycnn.testing import TESTED
+
+FORWARD = [tested for tested in TESTED.values() if not isinstance(tested.op, Gradient)]
 
 RNG = np.random.default_rng(5)
 A, B = RNG.standard_normal((3, 4)), RNG.standard_normal((3, 4))
@@ -519,3 +522,51 @@ def test_a_list_of_the_callers_may_change_between_calls():
         given[:] = [1, 0, 2]
         dy = np.arange(24, dtype=np.float32).reshape(y.shape)
         np.testing.assert_array_equal(tape.gradient(y, [watched], dy)[0], dy.transpose(0, 2, 1))
+
+
+@pytest.mark.parametrize("sizes", [[3, 9], 12])
+def test_parts_are_views_on_every_backend(backend, sizes):
+    """And a tuple, of one part too."""
+    x = backend.array(np.arange(24, dtype=np.float32).reshape(2, 12))
+    with pycnn.grad() as tape:
+        watched = tape.watch(x)
+        parts = pycnn.split(watched, sizes, 1)
+    assert [part.shape for part in parts] == [p.shape for p in pycnn.split(x, sizes, 1)]
+    dy = backend.array(np.ones(parts[0].shape, np.float32))
+    got = backend.numpy(tape.gradient(parts[0], [watched], dy)[0])
+    np.testing.assert_array_equal(got.sum(1), parts[0].shape[1])
+
+
+def test_arrays_of_another_library():
+    class Other:
+        def __init__(self, array):
+            self.array, self.shape, self.dtype = array, array.shape, array.dtype
+            self.__dlpack__, self.__dlpack_device__ = array.__dlpack__, array.__dlpack_device__
+
+    with pycnn.grad() as tape:
+        x = tape.watch(Other(A))
+        y = pycnn.sum(pycnn.relu(x))
+    np.testing.assert_array_equal(tape.gradient(y, [x])[0], A > 0)
+
+
+@pytest.mark.parametrize("tested", FORWARD, ids=lambda tested: tested.op.name)
+def test_operations_return_on_a_tape_what_they_return(tested, rng):
+    given = tested.draw(tested.typical, rng, tested.typical_dtype)
+    settings, returned = tested.settings(tested.typical), []
+
+    def function(*args, **kwargs):
+        returned.append(getattr(pycnn, tested.op.name)(*args, **kwargs))
+        return returned[-1]
+
+    tested.invoke(function, {n: a.copy() for n, a in given.items()}, settings)
+    tape, updated = pycnn.grad(), tested.op.updates
+    watched = {
+        n: a if n in updated or a.dtype.kind not in "fV" else tape.watch(a)
+        for n, a in given.items()
+    }
+    tested.invoke(function, watched, settings)
+    want, got = returned
+    assert isinstance(got, tuple) == isinstance(want, tuple)
+    wants, gots = (one if isinstance(one, tuple) else (one,) for one in (want, got))
+    for a, b in zip(wants, gots, strict=True):
+        np.testing.assert_array_equal(a, getattr(b, "value", b))
