@@ -377,9 +377,8 @@ def choose(
     most = max(1, min(most, product.k.count // SEGMENT))
     both = min(product.m, product.n.count) > small
     if alike:
-        ways = [
-            (edge, cut) for edge in TILES if both or edge == small for cut in range(1, most + 1)
-        ]
+        cuts = range(1, min(most, target().processors) + 1)  # with more than that, rounds grow
+        ways = [(edge, cut) for edge in TILES if both or edge == small for cut in cuts]
         return min(ways, key=lambda way: _terms_of_busiest(product, blocks(way[0]), *way))
     tile = large if both and blocks(large) * most >= FILL else small
     return tile, min(most, ceil_div(FILL, blocks(tile)))

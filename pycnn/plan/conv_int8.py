@@ -162,7 +162,7 @@ class Convolving:
             plan = self._plan(algo)
         except Unsupported as unsupported:
             raise ValueError(f"algo={algo!r} does not fit; {algo}: {unsupported}") from None
-        if asked != "auto" or algo != HOPPER:
+        if asked != "auto" or algo != HOPPER or not plan.launches:
             return plan
         elsewhere = self._direct()[0][0]
         launches = [replace(x, unaligned=elsewhere) for x in plan.launches if isinstance(x, Launch)]

@@ -47,26 +47,23 @@ def unsupported(problem: Gemm, aligned: bool) -> str | None:
         steps = [s for s, extent in zip(strides, extents, strict=True) if extent > 1]
         if min(strides[:2]) < 0 or max(strides) >= MAX_STRIDE or min(steps, default=1) < 1:
             return f"element strides {strides} of {name}; allowed: 1 to {MAX_STRIDE - 1}"
+    if problem.k == 1 and not _has_16_bits(problem.dtype):
+        return "sums of one term; allowed: of several, where operands have no 16 bits"
     if not aligned:
         return (
             f"element strides {problem.a} of a and {problem.b} of b; allowed: 1 for rows or "
             f"columns, and multiples of {step(problem.dtype)} for all others"
         )
-    if not _has_16_bits(problem.dtype) and not _along_k(problem):
+    if not _has_16_bits(problem.dtype) and not problem.a[3] == problem.b[2] == 1:
         return (
-            f"element strides {problem.a} of a and {problem.b} of b; allowed: 1 along a sum of "
-            "several terms, which elements of 16 bits alone may lie across"
+            f"element strides {problem.a} of a and {problem.b} of b; allowed: 1 along a "
+            "sum, which elements of 16 bits alone may lie across"
         )
     return None
 
 
 def _has_16_bits(dtype: str) -> bool:
     return numpy_dtype(dtype).itemsize == 2
-
-
-def _along_k(problem: Gemm) -> bool:
-    """Whether neighbours of both operands in memory are neighbours in the sum."""
-    return problem.k > 1 and problem.a[3] == problem.b[2] == 1
 
 
 def preferred(problem: Gemm, aligned: bool) -> bool:

@@ -121,6 +121,8 @@ def test_auto(backend, rng, monkeypatch):
     check(backend, by_rows, algo="auto")
     with pytest.raises(ValueError, match="algo='wgmma' does not fit: element strides"):
         check(backend, by_rows)
+    with pytest.raises(ValueError, match="does not fit: sums of one term; allowed: of several"):
+        check(backend, {**given, "a": given["a"][:, :1], "b": given["b"][:1]})
     monkeypatch.setenv("PYCNN_EMULATOR_ARCH", "sm_80")
     check(backend, given, algo="auto")
     with pytest.raises(ValueError, match="does not fit: architecture sm_80; allowed: sm_90a"):

@@ -128,6 +128,7 @@ def test_convolution_of_one_pixel(backend, rng):
 @checked
 def test_auto(backend, rng, monkeypatch):
     """Hopper's where it fits; others where strides, address, zero points or the GPU say no."""
+    check(backend, operands(rng, 0, 72, 80), algo="auto")
     given = operands(rng, 24, 72, 80)
     check(backend, given, algo="auto")
     bits = np.zeros(24 * 80 + 1, np.int8)

@@ -12,6 +12,7 @@ from pycnn.plan import conv_implicit
 from pycnn.plan.conv_phases import MAX_PHASES, phases
 from pycnn.plan.conv_problem import Problem, Unsupported
 from pycnn.runtime.plan import ArraySpec, Buffer
+from pycnn.runtime.target import target
 
 PLENTY = 2**40
 OUTPUTS = {"forward": "y", "backward_input": "dx", "backward_weight": "dweight"}
@@ -212,3 +213,15 @@ def test_limits(case):
     direction, of, message = UNFIT[case]
     with pytest.raises(Unsupported, match=message):
         plan(direction, of)
+
+
+def test_no_more_cuts_are_tried_than_there_are_multiprocessors(monkeypatch):
+    """More only add rounds; where pixels are many and sums few, memory has room for 100000s."""
+    tried, cost = [], conv_implicit._terms_of_busiest
+    monkeypatch.setattr(
+        conv_implicit, "_terms_of_busiest", lambda *way: tried.append(way) or cost(*way)
+    )
+    of = problem(n=64, c=8, h=512, w=512, k=8, r=1, s=1, pad=0)
+    tile, cuts = conv_implicit.choose(of, conv_implicit.weight_product(of), PLENTY, alike=True)
+    assert (tile, len(tried)) == (64, target().processors)
+    assert 1 < cuts <= target().processors
