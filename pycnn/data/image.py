@@ -74,9 +74,8 @@ def read_image(
                 picture = _upright(opened)
         except image_module.UnidentifiedImageError as error:
             allowed = ", ".join(FORMATS)
-            raise ValueError(
-                f"{path} cannot be read as an image: it is none of {allowed}"
-            ) from error
+            reason = printable(f"{path} cannot be read as an image: it is none of {allowed}")
+            raise ValueError(reason) from error
         except Exception as error:  # a decoder given a broken file raises anything
             reason = printable(f"{path} cannot be read as an image: {error}")
             raise ValueError(reason) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pycnn import models
 from pycnn.runtime.options import add_threads, is_path, positive
-from pycnn.runtime.text import aligned, did_you_mean
+from pycnn.runtime.text import aligned, did_you_mean, printable
 from pycnn.train.parallel import processes
 from pycnn.train.predict import Predictor
 
@@ -75,7 +75,7 @@ def _show(
         print(json.dumps(classes, indent=1))
     else:
         for path, best in classes.items():
-            print(path)
+            print(printable(path, len(path)))
             rows = [("", f"{probability:7.2%}", name) for name, probability in best]
             print(*aligned(rows), sep="\n")
 

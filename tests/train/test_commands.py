@@ -108,9 +108,15 @@ def test_an_image_that_cannot_be_read_ends_no_folder(trained, enlarged, tmp_path
     assert str(bad) in shown.err
     assert main([*words, "--accuracy"]) == 1
     assert json.loads(capsys.readouterr().out)["images"] == 1
-    good.unlink()
+    good.rename(folder / "b\x1b[31m.png")  # which a terminal would obey
+    bad.rename(folder / "a\x1b[31m.png")
+    assert main(words[:-1]) == 1
+    shown = capsys.readouterr()
+    assert "b?[31m.png" in shown.out
+    assert "a?[31m.png" in shown.err
+    (folder / "b\x1b[31m.png").unlink()
     assert main(words) == 2
-    assert str(bad) in capsys.readouterr().err
+    assert "a?[31m.png" in capsys.readouterr().err
 
 
 def test_resuming(trained, enlarged, capsys):
