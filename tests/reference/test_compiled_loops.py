@@ -157,6 +157,17 @@ def test_batch_norm_leaves_what_overflows_to_numpy(value, rng, monkeypatch):
         assert a.tobytes() == b.tobytes()
 
 
+def test_batch_norm_that_overflows_on_the_way_alone(rng):
+    """Large weights of a small spread; and a weight of zero, of which zero comes out."""
+    x = (1000 + 1e-3 * rng.standard_normal((2, 3, 4))).astype(np.float32)
+    assert np.isfinite(norm.batch_norm_train(x, np.full(3, 1e37, "f4"), None, 1, 0.0)[0]).all()
+    dy = np.sign(x - 1000) * np.float32(1e38)
+    mean, rstd = norm.batch_norm_train(x, None, None, 1, 0.0)[1:3]
+    weight = np.zeros(3, np.float32)
+    assert _norm_loops.take(1, dy, x)
+    assert not norm.batch_norm_train_backward(dy, x, mean, rstd, weight, 1)[0].any()
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(3, 2, 7, 5), (2, 3, 6), (1, 2, 4, 3, 5)])
 def test_gradient_of_max_pool_says_what_numpy_says(shape, dtype, rng, monkeypatch):

@@ -50,9 +50,9 @@ def train(
     mean, variance = np.empty((2, c))
     _share(_loops.compiled.moments, c, x, mean, variance)
     rstd = (1 / np.sqrt(variance + eps)).astype(x.dtype)
-    if not np.isfinite(variance.astype(x.dtype)).all():
-        return None
     scale = rstd if weight is None else rstd * weight
+    if not all(np.isfinite(a).all() for a in (variance.astype(x.dtype), scale)):
+        return None
     narrow = mean.astype(x.dtype)
     # x less its rounded mean is exact where the mean is large; what rounding took off follows.
     shift = ((0 if bias is None else bias) - (mean - narrow) * scale).astype(x.dtype)
@@ -72,7 +72,7 @@ def train_backward(
     _share(_loops.compiled.norm_sums, c, dy, y, masked, x, mean, rstd, total, product)
     scale = rstd if weight is None else rstd * weight
     means = [(sums / count).astype(x.dtype) for sums in (total, product)]
-    if not all(np.isfinite(a).all() for a in (*means, scale)):
+    if not all(np.isfinite(a).all() for a in (*means, scale, rstd * means[1])):
         return None
     dx = np.empty(x.shape, x.dtype)
     _share(_loops.compiled.norm_gradient, c, passed, x, mean, rstd, *means, *_whole(scale), dx)
