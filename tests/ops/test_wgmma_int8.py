@@ -92,6 +92,17 @@ def test_halves_are_rounded_to_even_and_sums_wrap(backend, rng):
 
 
 @checked
+@pytest.mark.parametrize("algo", ["wgmma", "implicit_gemm_mma"])
+def test_scales_that_float_cannot_multiply(backend, rng, algo):
+    """Infinity times a sum of zero is no number: zero it is, and any other saturates."""
+    given = operands(rng, 24, 64, 16)
+    given["a"][::2] = 0
+    large = np.array(3e38, np.float32)
+    given |= {"a_scale": large, "b_scale": large, "y_scale": np.array(1e-45, np.float32)}
+    check(backend, {**given, "bias": 0 * given["bias"]}, ("qlinear_matmul",), algo)
+
+
+@checked
 def test_alone_on_a_multiprocessor(backend, rng):
     """A block that has several tiles after each other, and a cluster of two that shares them."""
     for processors in (1, 2):
