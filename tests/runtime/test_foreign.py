@@ -9,7 +9,7 @@ import pytest
 import pycnn
 from pycnn.define import trace
 from pycnn.define.out import address
-from pycnn.dtypes import FLOATS
+from pycnn.dtypes import FLOAT8, FLOATS
 from pycnn.runtime import foreign
 from pycnn.testing import TESTED
 
@@ -76,8 +76,10 @@ def seen():
 
 
 @pytest.mark.parametrize("backend", ["reference", "cuda"], indirect=True)  # where arrays lie
-@pytest.mark.parametrize("tested", TESTED.values(), ids=TESTED)
-def test_every_operation_takes_them_without_a_copy(backend, rng, seen, tested):
+@pytest.mark.parametrize("name", [n for n, t in TESTED.items() if t.typical_dtype not in FLOAT8])
+def test_every_operation_takes_them_without_a_copy(backend, rng, seen, name):
+    """But of those on 8-bit floats, which NumPy does not export."""
+    tested = TESTED[name]
     case, dtype = tested.typical, tested.typical_dtype
     settings = tested.settings(case)
     function = getattr(pycnn, tested.op.name)
