@@ -90,7 +90,8 @@ def _of(
                 continue
             for plan, own in planned:
                 for launch, bound in plans.launches(plan, own):
-                    yield f"{name} {direction} {case}", launch, bound
+                    if set(launch.names) <= set(bound):  # of what a library makes nothing is known
+                        yield f"{name} {direction} {case}", launch, bound
 
 
 def limit_us(found: Prediction, gpu: Gpu) -> float:

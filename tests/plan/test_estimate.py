@@ -49,6 +49,17 @@ def test_depths_are_terms_of_sums():
         assert blocks_of(found) == 2 * -(-32 * 56 * 56 // 384) > prod(found.grid)
 
 
+def test_pixels_between_strides_are_not_read():
+    from pycnn.plan.conv_order import bytes_of
+
+    word = "n2c64h56w56k128r1s1u2"
+    with planned_for(H200):
+        assert bytes_of(choice(word, "bfloat16", "NHWC").problem)["x"] == 2 * 64 * 28 * 28 * 2
+        assert bytes_of(choice(word).problem)["x"] == 2 * 64 * 28 * 56 * 4  # sectors of a row
+        whole = "n2c64h56w56k128r3s3p1u2"
+        assert bytes_of(choice(whole).problem)["x"] == 2 * 64 * 56 * 56 * 4
+
+
 def test_a_time_by_hand():
     """8 warps a block and 4 schedulers: one that is full is busy all the time."""
     gpu = replace(gpus.gpu("h200"), block_clocks=0)
