@@ -27,6 +27,7 @@
 constexpr int BLK_M = 128, BLK_N = 128;                                // the tile of a block
 constexpr int THR_M = BLK_M / THREADS_MN, THR_N = BLK_N / THREADS_MN;  // the tile of a thread
 constexpr int BLK_K = VEC > 4 ? 16 : 8;                                // two vectors at least
+using Pair = const acc_t[2][pitch(BLK_M)];                             // two rows of a shared tile
 
 extern "C" __global__ void __launch_bounds__(THREADS)
 gemm_vectorised(const scalar_t* __restrict__ a, const scalar_t* __restrict__ b,
@@ -50,7 +51,9 @@ gemm_vectorised(const scalar_t* __restrict__ a, const scalar_t* __restrict__ b,
         copy_a.store(sA);
         copy_b.store(sB);
         __syncthreads();
-        multiply(acc, sA, sB, thr);
+#pragma unroll 1  // of all k at once, with both read down columns, registers spill
+        for (int k = 0; k < BLK_K; k += 2)
+            multiply(acc, reinterpret_cast<Pair&>(sA[k]), reinterpret_cast<Pair&>(sB[k]), thr);
         __syncthreads();
     }
     store_tile(acc, tile[0][0], gC, thr);
