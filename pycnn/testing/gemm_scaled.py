@@ -12,6 +12,8 @@ from pycnn.testing.case import Case
 from pycnn.testing.tested import NoPeer, Settings, Tested, normal
 
 SCALES: dict[str, tuple[int, ...]] = {"scale_a": (), "scale_b": ()}
+#: In the name of cases whose b has the wider exponent, where that of a has the narrow one.
+WIDE = "b of e5m2"
 F32, B16, F16 = ({"output_dtype": name} for name in ("float32", "bfloat16", "float16"))
 
 
@@ -21,12 +23,13 @@ class ScaledMm(Tested, of=define.ScaledMm):
         Case("bias", {"a": (5, 48), "b": (48, 23), **SCALES, "bias": (23,)}, F32),
         Case("bfloat16", {"a": (3, 16), "b": (16, 7), **SCALES, "bias": (7,)}, B16),
         Case("float16", {"a": (3, 16), "b": (16, 7), "scale_a": (1,), "scale_b": (1,)}, F16),
+        Case(WIDE, {"a": (7, 37), "b": (37, 11), **SCALES}, F32),
         Case("nothing to sum", {"a": (3, 0), "b": (0, 5), **SCALES, "bias": (5,)}, F32),
         Case("no rows", {"a": (0, 3), "b": (3, 5), **SCALES}, F32),
     )
 
     def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
-        """`b` is e4m3, and by columns; scales between a half and two."""
+        """`b` is by columns; scales between a half and two."""
         drawn = {}
         for name, shape in case.shapes.items():
             if name.startswith("scale"):
@@ -37,11 +40,11 @@ class ScaledMm(Tested, of=define.ScaledMm):
                 drawn[name] = normal(rng, shape[::-1], "float32").T
             else:
                 drawn[name] = normal(rng, shape, "float32")
-        own = {"a": dtype, "b": "float8_e4m3fn"}
+        own = {"a": dtype, "b": _dtype_of_b(case, dtype)}
         return {n: a.astype(numpy_dtype(own[n])) if n in own else a for n, a in drawn.items()}
 
     def placeholders(self, case: Case, dtype: str) -> dict[str, np.ndarray]:
-        own = {"b": "float8_e4m3fn", "bias": case.settings["output_dtype"]}
+        own = {"b": _dtype_of_b(case, dtype), "bias": case.settings["output_dtype"]}
         placed = super().placeholders(case, dtype)
         for name in own.keys() & placed.keys():
             zero = np.zeros((), numpy_dtype(own[name]))
@@ -64,3 +67,8 @@ class ScaledMm(Tested, of=define.ScaledMm):
         operands = [tensors[name] for name in ("a", "b", "scale_a", "scale_b")]
         y = torch._scaled_mm(*operands, out_dtype=torch.float32)
         return {"y": y + tensors.get("bias", 0)}  # which may be of 16 bits alone
+
+
+def _dtype_of_b(case: Case, dtype: str) -> str:
+    narrow = "float8_e4m3fn"
+    return "float8_e5m2" if WIDE in case.name and dtype == narrow else narrow

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pycnn.define.conv_int8 import INT8
+from pycnn.define.gemm_scaled import SCALED_MM
 from pycnn.dtypes import FLOATS, numpy_dtype
-from pycnn.plan import conv, conv_int8, gemm
+from pycnn.plan import conv, conv_int8, gemm, gemm_scaled
 from pycnn.runtime.plan import Kernel, Launch, Plan
 from pycnn.testing import TESTED, ragged
 from pycnn.testing.case import Case
@@ -62,7 +63,7 @@ class Problem:
         """Random inputs, contiguous."""
         drawn = self.tested.draw(self.case, np.random.default_rng(SEED), self.dtype)
         if self.view == UNSIGNED:
-            for name in ("weight", "weight_zero_point"):
+            for name in ("weight", "weight_zero_point", "b", "b_zero_point"):
                 if name in drawn:
                     drawn[name] = drawn[name].view(np.uint8)
         return drawn
@@ -159,4 +160,6 @@ def algorithms_of(op: Any) -> Sequence[str]:
         return ("",)
     if op.dtypes == INT8:
         return ("", *conv_int8.ALGORITHMS)
+    if op is SCALED_MM:
+        return ("", *gemm_scaled.ALGORITHMS)
     return ("", *(gemm.algorithms if op.family == "gemm" else conv.ALGORITHMS))

@@ -1,9 +1,10 @@
 """Cases for kernels and variants that no small case of a definition reaches, by operation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from pycnn.testing.case import Case, Shape
+from pycnn.testing.gemm_scaled import WIDE
 
 
 def _conv(name: str, x: Shape, weight: Shape, layout: str, **settings: int) -> Case:
@@ -222,6 +223,23 @@ def _for_wgmma() -> Iterator[Case]:
         yield _conv(f"{k} filters", (1, 8, 5, 7), (k, 8, 1, 1), "NHWC")
 
 
+#: Rows, columns and terms of products of bytes that are cut into each tile, alone and in clusters.
+_OF_BYTES = (
+    (40, 24, 16), (40, 16880, 16), (40, 33776, 16), (136, 24, 16), (2056, 520, 144),
+    (2056, 1032, 144),
+)  # fmt: skip
+
+
+def _of_bytes(
+    shapes: Mapping[str, Shape | None], name: str = "", **settings: str
+) -> Iterator[tuple[Case, str]]:
+    """By Hopper's tensor cores; a shape of None is one value a column."""
+    for m, n, k in _OF_BYTES:
+        more = {key: (n,) if shape is None else shape for key, shape in shapes.items()}
+        size = f"{m} rows, {n} columns{name}"
+        yield Case(size, {"a": (m, k), "b": (k, n), **more}, settings), "wgmma"
+
+
 #: Algorithms of the same product by chunks of channels.
 _BY_CHUNKS = ("implicit_gemm_mma", *(f"implicit_gemm_{how}" for how in ("tf32", "tf32x3", "ffma")))
 
@@ -229,6 +247,18 @@ _BY_CHUNKS = ("implicit_gemm_mma", *(f"implicit_gemm_{how}" for how in ("tf32", 
 LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
     "conv2d_integer": ((_integers("large tiles", (1, 129, 127, 80), (72, 80, 1, 1)), ""),),
     "qlinear_conv2d": ((_scaled(_integers("large tiles", (1, 129, 127, 80), (72, 80, 1, 1))), ""),),
+    "matmul_integer": tuple(_of_bytes({})),
+    "qlinear_matmul": tuple(
+        _of_bytes({"a_scale": (), "b_scale": None, "y_scale": (), "y_zero_point": (), "bias": None})
+    ),
+    "scaled_mm": tuple(
+        one
+        for dtype in ("float32", "bfloat16", "float16")
+        for b in ("", f", {WIDE}")
+        for one in _of_bytes(
+            {"scale_a": (), "scale_b": (), "bias": None}, f", {dtype}{b}", output_dtype=dtype
+        )
+    ),
     "conv2d": tuple(
         (_conv(name, x, weight, layout), "implicit_gemm")
         for layout in ("NCHW", "NHWC")
@@ -246,6 +276,12 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
             ("large tiles of chunks", (1, 72, 129, 127), (72, 72, 1, 1)),
             ("large tiles of weights, in chunks", (1, 1424, 3, 3), (1432, 1424, 1, 1)),
         )
+    )
+    + (  # one for each multiprocessor
+        (
+            _conv("132 tiles of weights", (1, 1532, 3, 3), (1404, 1532, 1, 1), "NHWC"),
+            _BY_CHUNKS[-1],
+        ),
     )
     + tuple(
         (case, algo)

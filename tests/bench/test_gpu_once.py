@@ -10,7 +10,7 @@ from benchmarks.gpu import once
 from benchmarks.gpu.problems import Selection, select
 from pycnn.define.conv_int8 import INT8
 from pycnn.dtypes import FLOATS
-from pycnn.plan import conv, conv_int8, gemm
+from pycnn.plan import conv, conv_int8, gemm, gemm_scaled
 from pycnn.runtime import catalogue
 from pycnn.runtime.backends import backends
 from pycnn.runtime.extras import MissingExtra
@@ -80,6 +80,8 @@ def test_every_variant_of_every_kernel_and_every_algorithm_is_launched():
             assert {(op.name, a) for a in gemm.algorithms} <= tried
         elif op.dtypes == INT8:
             assert {(op.name, a) for a in ("", *conv_int8.ALGORITHMS)} <= tried
+        elif op.name == "scaled_mm":
+            assert {(op.name, a) for a in ("", *gemm_scaled.ALGORITHMS)} <= tried
         elif "algo" in op.defaults:
             assert {(op.name, a) for a in ("", "direct", "im2col")} <= tried
     assert {("conv2d", a) for a in conv.names("forward")} <= tried
