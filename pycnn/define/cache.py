@@ -39,22 +39,25 @@ def clear() -> None:
     _cache.clear()
 
 
-def form_of(array: Any) -> Hashable:
-    """What they depend on of an array, or of None."""
-    if array is None:
-        return None
-    if isinstance(array, ndarray):
-        return array.__class__, array.shape, array.strides, array.dtype, array.flags.aligned
-    try:  # CuPy's arrays have no such flag; to make their others takes as long as all this
-        return array.__class__, array.shape, array.strides, array.dtype
-    except AttributeError:  # no array, as `backend_for` will say
-        return array.__class__
+def forms(arrays: Iterable[Any]) -> list[Hashable]:
+    """What they depend on of each array, or None."""
+    found: list[Hashable] = []  # in one loop: a call for each array would take as long again
+    for a in arrays:
+        if a is None:
+            found.append(None)
+        elif isinstance(a, ndarray):
+            found.append((a.__class__, a.shape, a.strides, a.dtype, a.flags.aligned))
+        else:
+            try:  # CuPy's arrays have no such flag; to make their others takes as long as all this
+                found.append((a.__class__, a.shape, a.strides, a.dtype))
+            except AttributeError:  # no array, as `backend_for` will say
+                found.append(a.__class__)
+    return found
 
 
 def cache_key(arrays: Iterable[Any], settings: Collection[Any], *others: Hashable) -> Hashable:
     """What validation and planning depend on: of arrays or None, of settings, and `others`."""
-    key: list[Hashable] = [*others]
-    key += map(form_of, arrays)
+    key = [*others, *forms(arrays)]
     kinds = tuple(map(type, settings))
     if _SIMPLE.issuperset(kinds):
         key.append(marshal.dumps(tuple(settings), 2))

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import pycnn
-from pycnn.define.cache import form_of
+from pycnn.define.cache import forms
 from pycnn.define.pullback import Back, ByGradient, Pullback, pullback_of
 from pycnn.runtime.target import decided_by
 
@@ -54,7 +54,7 @@ class Way:
             return rule.pull(self._back(dys=dys, kept=kept, needed=needed))
         gradient, kept[rule.dy] = rule.gradient, dy
         # All other operands are as in every call of this form.
-        key = needed, form_of(dy), *decided_by(dy), *gradient.variables()
+        key = needed, *forms((dy,)), *decided_by(dy), *gradient.variables()
         call = self._calls.get(key)
         if call is None:
             told = rule.told(self._back(dys=dys, kept=kept, needed=needed))
