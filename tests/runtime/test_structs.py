@@ -15,6 +15,7 @@ from pycnn.runtime.structs import layout, struct
 
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 MACRO = re.compile(r"#define (\w+)\s((?:.*\\\n)*.*)")
+WORD = re.compile(r"\w+")
 SIGNATURE = re.compile(
     r"__global__ void __launch_bounds__\((?:[^()]|\([^()]*\))*\)"
     r"(?: __cluster_dims__\([^)]*\))?\s*(\w+)\(([^)]*)\)"
@@ -47,7 +48,8 @@ def taken_by_value(file: str) -> set[str]:
     assert signatures.keys() == {e for k in catalogue.load() if k.file == file for e in k.entries}
     found = set()
     for parameters in signatures.values():
-        written = macros.get(parameters, parameters).replace("\\\n", " ")
+        written = WORD.sub(lambda word: macros.get(word[0], word[0]), parameters)
+        written = written.replace("\\\n", " ")
         for parameter in written.split(","):
             kind = parameter.rpartition(" ")[0].strip().removeprefix("const __grid_constant__ ")
             # The host makes a tensor map whole: nobody fills in its members.
