@@ -10,6 +10,9 @@ from pycnn.reference.oracle import conv_int8 as oracle
 from pycnn.testing.case import Case
 from pycnn.testing.tested import NoPeer, Settings, Tested
 
+#: A fully connected layer, without zero points.
+LAYER: dict[str, tuple[int, ...]] = {"a": (64, 256), "b": (256, 128)}
+
 #: Shapes of a, b and zero points.
 PROBLEMS: tuple[tuple[str, dict[str, tuple[int, ...]]], ...] = (
     ("plain", {"a": (21, 35), "b": (35, 19)}),
@@ -51,7 +54,10 @@ def _limits(dtype: str) -> tuple[int, int]:
 
 
 class MatmulInteger(IntegerProduct, of=define.MatmulInteger):
-    cases = tuple(Case(name, shapes) for name, shapes in PROBLEMS)
+    cases = (
+        *(Case(name, shapes) for name, shapes in PROBLEMS),
+        Case("fully connected", LAYER, standard=True),
+    )
 
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         return {"y": oracle.wrapped(self.exact_sums(arrays))}
@@ -63,13 +69,19 @@ class MatmulInteger(IntegerProduct, of=define.MatmulInteger):
 
 
 class QlinearMatmul(IntegerProduct, of=define.QlinearMatmul):
-    cases = tuple(
-        Case(name, {
-            "a": shapes["a"], "a_scale": (), "a_zero_point": (),
-            "b": shapes["b"], "b_scale": shapes["b"][1:], "b_zero_point": shapes["b"][1:],
-            "y_scale": (), "y_zero_point": (), "bias": shapes["b"][1:],
-        })
-        for name, shapes in PROBLEMS
+    cases = (
+        *(
+            Case(name, {
+                "a": shapes["a"], "a_scale": (), "a_zero_point": (),
+                "b": shapes["b"], "b_scale": shapes["b"][1:], "b_zero_point": shapes["b"][1:],
+                "y_scale": (), "y_zero_point": (), "bias": shapes["b"][1:],
+            })
+            for name, shapes in PROBLEMS
+        ),
+        Case("fully connected", {
+            **LAYER, "a_scale": (), "b_scale": (128,), "y_scale": (), "y_zero_point": (),
+            "bias": (128,),
+        }, standard=True),
     )  # fmt: skip
 
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:

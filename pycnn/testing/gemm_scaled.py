@@ -26,6 +26,12 @@ class ScaledMm(Tested, of=define.ScaledMm):
         Case(WIDE, {"a": (7, 37), "b": (37, 11), **SCALES}, F32),
         Case("nothing to sum", {"a": (3, 0), "b": (0, 5), **SCALES, "bias": (5,)}, F32),
         Case("no rows", {"a": (0, 3), "b": (3, 5), **SCALES}, F32),
+        Case(
+            "fully connected",
+            {"a": (64, 256), "b": (256, 128), **SCALES, "bias": (128,)},
+            B16,
+            standard=True,
+        ),
     )
 
     def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
