@@ -157,7 +157,12 @@ class Convolving:
         """Raises ValueError where `algo` does not fit."""
         asked = algo
         if algo == "auto":
-            algo = next(candidate.name for candidate in self.candidates() if candidate.fits)
+            candidates = self.candidates()
+            fitting = [candidate.name for candidate in candidates if candidate.fits]
+            if not fitting:
+                reasons = "; ".join(f"{each.name}: {each.reason}" for each in candidates)
+                raise ValueError(f"algo='auto' does not fit; {reasons}")
+            algo = fitting[0]
         try:
             plan = self._plan(algo)
         except Unsupported as unsupported:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from plan_checks import HUGE, assert_sound, struct, threads
 
+import pycnn
 from pycnn.define.views import View
 from pycnn.plan import conv_int8
 from pycnn.plan.conv_int8 import Convolving, Quantised
@@ -120,3 +121,9 @@ def test_tensor_cores(dtype):
     with pytest.raises(ValueError, match="needs 11520 bytes of workspace; allowed: 11519"):
         planned(turned, dtype, "implicit_gemm_mma", 40 * 48 * 6 - 1)
     assert planned(turned, dtype, "auto", 40 * 48 * 6 - 1).algo == "direct"
+
+
+def test_what_no_algorithm_takes_is_refused_with_the_reason_of_each():
+    a, b = (np.broadcast_to(np.int8(1), shape) for shape in ((2**31 - 2**17, 3), (3, 2**20)))
+    with pytest.raises(ValueError, match=r"'auto' does not fit; direct: .*blocks.*; wgmma: "):
+        pycnn.explain("matmul_integer", a, b)
