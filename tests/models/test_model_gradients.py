@@ -15,6 +15,7 @@ from small_models import SMALL, THIN
 
 import pycnn
 from pycnn import nn
+from pycnn.define import cache
 from pycnn.define.pullback import Composed, pullback_of
 from pycnn.define.registry import OPERATIONS
 from pycnn.models import MODELS, create
@@ -117,7 +118,11 @@ def test_the_check_sees_a_scale_that_backward_forgets(monkeypatch):
         rules, "pullback_of", lambda one: add if one.name == "add" else pullback_of(one)
     )
     model, x = small("inception_resnet_v2", SMALL["inception_resnet_v2"])
-    assert error_of_gradients(model, x) > 1e3 * ALLOWED
+    cache.clear()  # calls keep how their gradient is found
+    try:
+        assert error_of_gradients(model, x) > 1e3 * ALLOWED
+    finally:
+        cache.clear()
 
 
 def test_the_check_sees_a_gradient_one_percent_too_large(monkeypatch):
