@@ -7,7 +7,7 @@ is None. `note` says either.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from pycnn.bench.measure import Clock, CpuClock, cupy_clock, measure
 from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.predict.gpus import Gpu
 
 #: Rows and columns of the product, and bytes of the array that is copied.
 CPU_ORDER, CPU_COPY = 2048, 1 << 28
@@ -73,18 +74,52 @@ def measure_ceiling(device: str, dtype: str, budget: float = 0.3) -> Ceiling:
     The best of the samples counts, for a limit is what can be reached. A 16-bit computation on the
     CPU is one in float32. The memory is free again afterwards.
     """
-    xp, clock, order, copied, free = _device(device)
+    xp, clock, order, _, free = _device(device)
 
     def product(order: int) -> float:
         return 2 * order**3 / _product_seconds(xp, clock, dtype, order, budget) * 1e-9
 
+    gflops, of_product = _largest("product", product, order, LEAST_ORDER, free)
+    gbytes_per_s, of_copy = copy_speed(device, budget)
+    note = "; ".join(filter(None, (of_product, of_copy)))
+    return Ceiling(device, dtype, gflops, gbytes_per_s, note)
+
+
+def copy_speed(device: str, budget: float) -> tuple[float | None, str]:
+    """GB/s of a copy, read and write counted; and a note, where not all went well."""
+    xp, clock, _, copied, free = _device(device)
+
     def copy(nbytes: int) -> float:
         return 2 * nbytes / _copy_seconds(xp, clock, nbytes, budget) * 1e-9
 
-    gflops, of_product = _largest("product", product, order, LEAST_ORDER, free)
-    gbytes_per_s, of_copy = _largest("copy", copy, copied, LEAST_COPY, free)
-    note = "; ".join(filter(None, (of_product, of_copy)))
-    return Ceiling(device, dtype, gflops, gbytes_per_s, note)
+    return _largest("copy", copy, copied, LEAST_COPY, free)
+
+
+def at_hand(gpu: Gpu, here: Mapping[str, Any] | None) -> tuple[Gpu, list[str]]:
+    """A GPU of the data file with the copy speed that is measured, where it is the one at hand.
+
+    Parameters
+    ----------
+    gpu : Gpu
+    here : mapping or None
+        The GPU at hand, as `pycnn.bench.environment.gpu` has it.
+
+    Returns
+    -------
+    gpu : Gpu
+    said : list of str
+        What was measured; empty where the GPU is not here.
+    """
+    name = here["name"].lower().replace(" ", "") if here else ""
+    model = gpu.key.partition("_")[0]
+    if here is None or model not in name or here["multiprocessors"] != gpu.sms:
+        return gpu, []
+    reached, note = copy_speed("cuda", 0.1)
+    if reached is None:
+        return gpu, [f"the memory is that of the data file: {note}"]
+    return gpu.with_copies_at(reached), [
+        f"copies of {reached:.0f} GB/s, measured here; all else of this GPU is the data file's"
+    ]
 
 
 def _product_seconds(xp: Any, clock: Clock, dtype: str, order: int, budget: float) -> float:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pycnn.bench import brief, clocks, estimated, options, predicted, summary, table
-from pycnn.bench.ceilings import Ceiling, measure_ceiling
-from pycnn.bench.environment import busy, environment, load
+from pycnn.bench.ceilings import Ceiling, at_hand, measure_ceiling
+from pycnn.bench.environment import busy, environment, gpu as gpu_here, load
 from pycnn.bench.record import FAILED, WRONG, Record, Run, content
 from pycnn.bench.run import FULL, QUICK, Benchmark, run
 from pycnn.reference.cpu._blas import considerate
@@ -133,6 +133,7 @@ def _predicted(arguments: argparse.Namespace) -> int:
         raise ValueError(f"--gpu predicts one direction and dtype; allowed: {' or '.join(asked)}")
     algos = options.kernels(kernels, benchmarks)
     require_outputs(arguments)
+    gpu, of_memory = at_hand(gpu, gpu_here())
     with terminal.progress(len(benchmarks)) as (announce, advance):
         made = predicted.guesses(benchmarks, algos, gpu, announce, advance)
     written_to = in_progress(arguments.json) if arguments.json else None
@@ -143,7 +144,7 @@ def _predicted(arguments: argparse.Namespace) -> int:
     if written_to and not results.unfinished:
         complete(written_to, arguments.json)
     title = _title(arguments, benchmarks)
-    print("\n".join(predicted.lines(title, gpu, made, results.records)))
+    print("\n".join([*predicted.lines(title, gpu, made, results.records), *of_memory]))
     if written_to:
         print(f"results: {written_to if results.unfinished else arguments.json}")
     if results.unfinished:

@@ -57,6 +57,8 @@ OF_FILE = ("kernel", "grid", "block", "args", "shared", "define", "include")
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from pycnn.bench import environment
+    from pycnn.bench.ceilings import at_hand
     from pycnn.predict import gpus, html, profile
     from pycnn.runtime.files import replacing, write_json
 
@@ -76,6 +78,7 @@ def _run(arguments: argparse.Namespace) -> int:
         check_output(arguments.json, "--json", force=arguments.force)
     if arguments.html:
         check_output(arguments.html, "--html", (".html",), force=arguments.force)
+    gpu, of_memory = at_hand(gpu, environment.gpu())
     make = _of_script if is_script else _of_file if is_file else _of_operation
     try:
         found = list(make(arguments, gpu))
@@ -84,6 +87,8 @@ def _run(arguments: argparse.Namespace) -> int:
         raise ValueError(
             f"{hung}; with fewer --blocks, or a smaller problem, less is run"
         ) from None
+    for line in of_memory:
+        print(line)
     for one in found:
         print("\n".join(profile.text(one, most=arguments.lines)))
     if arguments.json:

@@ -113,6 +113,12 @@ class Gpu:
             / (1 - TURNING * _mixed(1 / 4))
         )
 
+    def with_copies_at(self, gbps: float) -> "Gpu":
+        """It with memory in which a copy, as much read as written, was seen to have this speed."""
+        return replace(
+            self, dram_achieved_gbps=gbps * self.dram_achieved_gbps / self.memory_gbps(1 / 2)
+        )
+
     def channels_each(self, blocks: float) -> float:
         """Channels of the memory for each multiprocessor that has a block, at most one.
 

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from pycnn.bench.ceilings import Ceiling, _largest, _precision, measure_ceiling
+from pycnn.bench import ceilings
+from pycnn.bench.ceilings import Ceiling, _largest, _precision, at_hand, measure_ceiling
+from pycnn.predict.gpus import gpu
 
 #: 100 GFLOP/s and 20 GB/s meet at 5 FLOPs a byte.
 CEILING = Ceiling("cpu", "float32", gflops=100.0, gbytes_per_s=20.0)
@@ -40,6 +42,29 @@ def test_the_ceiling_of_this_machine_is_measured(monkeypatch):
     assert ceiling.gflops > 0
     assert ceiling.gbytes_per_s > 0
     assert Ceiling(**ceiling.as_json()) == ceiling
+
+
+def test_the_gpu_at_hand_has_the_copy_speed_that_is_measured(monkeypatch):
+    monkeypatch.setattr(ceilings, "copy_speed", lambda device, budget: (3000.0, ""))
+    own, said = at_hand(gpu("h200"), {"name": "NVIDIA H200", "multiprocessors": 132})
+    assert own.memory_gbps(1 / 2) == pytest.approx(3000)
+    assert own.sms == 132
+    assert "3000 GB/s, measured" in said[0]
+    for key, here in (
+        ("h200", None),
+        ("h200", {"name": "NVIDIA H100 80GB HBM3", "multiprocessors": 132}),
+        ("h100_pcie", {"name": "NVIDIA H100 80GB HBM3", "multiprocessors": 132}),
+        ("l4", {"name": "NVIDIA L40", "multiprocessors": 142}),
+    ):
+        assert at_hand(gpu(key), here) == (gpu(key), [])
+    rtx = {"name": "NVIDIA GeForce RTX 4090", "multiprocessors": 128}
+    assert at_hand(gpu("rtx4090"), rtx)[1]
+    monkeypatch.setattr(ceilings, "copy_speed", lambda device, budget: (None, "no limit by a copy"))
+    same, said = at_hand(gpu("rtx4090"), rtx)
+    assert (same, said) == (
+        gpu("rtx4090"),
+        ["the memory is that of the data file: no limit by a copy"],
+    )
 
 
 class OutOfMemoryError(Exception):
