@@ -241,7 +241,7 @@ def test_three_taps_of_a_copy(needs_cuobjdump, columns):
     assert body.total() <= 180
     # Of units of pixels, and of taps.
     assert [body["UTMALDG"] for body in bodies if body["UTMALDG"]] == [1, 1]
-    log, taken = log_and_resources(file, own)
+    log, (taken,) = log_and_resources(file, own)
     assert (log, taken.local, taken.registers) == ("", 0, 128)
 
 
