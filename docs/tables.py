@@ -60,15 +60,21 @@ def results() -> str:
          f"{r['pycnn_peak_mib'] / r['torch_peak_mib']:.2f} of its memory", "train_speed")
         for r in training["results"]
     ]  # fmt: skip
-    machine = speed["environment"]["cpu"]
-    head = [
-        f"{machine['model']}, {machine['cores']} cores, float32, no GPU.",
-        "",
-        "| What | Measured | File |",
-        "|---|---|---|",
-    ]
     folder = RESULTS.relative_to(ROOT)
-    return "\n".join(head + [f"| {a} | {b} | `{folder}/{c}.json` |" for a, b, c in rows])
+    head = [
+        f"Two cores, float32, no GPU; files are in `{folder}/`.",
+        "",
+        "| What | Measured | File | On |",
+        "|---|---|---|---|",
+    ]
+    on = {name: _machine(name) for _, _, name in rows}
+    return "\n".join(head + [f"| {a} | {b} | `{c}.json` | {on[c]} |" for a, b, c in rows])
+
+
+def _machine(name: str) -> str:
+    """What a file was measured on, and when."""
+    about = json.loads((RESULTS / f"{name}.json").read_text())["environment"]
+    return f"{about['cpu']['model'].removesuffix(' Processor')}, {about['date'][:10]}"
 
 
 def models() -> str:
