@@ -277,7 +277,8 @@ def below() -> str:
         "|---|---|---|",
     ]
     lines += [
-        f"| {reason}: {len(of)} | {why[reason]} | {'; '.join(of)} |"
+        f"| {reason}: {len(of)} | {why[reason]} | "
+        f"{'; '.join(of) if reason != 'short' else 'in the tables below'} |"  # by far the most
         for reason, of in sorted(found.items(), key=lambda pair: -len(pair[1]))
     ]
     return "\n".join(lines)
