@@ -30,6 +30,7 @@ from pycnn.emulator import KernelError
 from pycnn.predict import gpus, plans, sample
 from pycnn.predict.gpus import Gpu
 from pycnn.predict.model import Prediction, predict
+from pycnn.runtime import sources
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.files import write_json
 from pycnn.runtime.options import positive, with_json
@@ -115,7 +116,8 @@ def predicted(launch: Launch, bound: dict[str, Any], names: Sequence[str]) -> di
             run = plans.sampled(compiled, launch, bound, BLOCKS, runs)
             made = predict(compiled, run, gpu, launch.shared)
         except (CompileError, KernelError, ValueError) as error:
-            found[name] = str(error).partition("\n")[0].partition(";")[0][:100]
+            said = str(error).replace(f"{sources.kernel_dir()}/", "")
+            found[name] = said.partition("\n")[0].partition(";")[0][:100]
             continue
         share = min(1.0, float(limit_us(made, gpu) / made.time_us))
         found[name] = [float(f"{made.time_us:.4g}"), round(share, 3), made.bound]

@@ -1,6 +1,7 @@
 """The scripts behind the pages of kernel families: what they call before, after, and whole."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,8 @@ def test_ptx_of_tritons_is_there_for_every_launch():
         assert f".visible .entry {about['entry']}(" in text
         assert "/tmp" not in text
         assert "wgmma.mma_async" in text
+
+
+@pytest.mark.parametrize("file", sorted(PREDICTED.parent.rglob("*.json")), ids=lambda f: f.stem)
+def test_no_result_names_a_place_of_the_machine_it_was_made_on(file):
+    assert [text for text in re.findall(r'"([^"]*)"', file.read_text()) if " /" in f" {text}"] == []
