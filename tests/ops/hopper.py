@@ -1,5 +1,6 @@
 """What tests of kernels for sm_90a share: plans for it, and an emulator that stands for it."""
 
+import numpy as np
 import pytest
 
 from pycnn.runtime.route import route
@@ -24,3 +25,14 @@ def on_hopper(request, monkeypatch):
         pytest.skip(f"kernels for sm_90a run by PTX: {route()[1]}")
     with planned_for(target):
         yield
+
+
+def spaced(given):
+    """Operands of bytes of which rows of `a`, and columns of `b`, begin 144 elements apart."""
+
+    def apart(rows):
+        wide = np.full((len(rows), 144), 1, rows.dtype)  # what lies beside must not be added
+        wide[:, : rows.shape[1]] = rows
+        return wide[:, : rows.shape[1]]
+
+    return {**given, "a": apart(given["a"]), "b": apart(given["b"].T).T}
