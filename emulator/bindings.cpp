@@ -346,6 +346,24 @@ private:
     std::vector<const Entry*> entries_;
 };
 
+// Of each row of addresses: passes over the banks of shared memory, and the fewest for its bytes.
+py::array_t<uint32_t> bank_passes(
+    const py::array_t<uint64_t, py::array::c_style | py::array::forcecast>& addresses, unsigned size,
+    bool matrix) {
+    if (addresses.ndim() != 2 || addresses.shape(1) > 32 || !size)
+        throw py::value_error("addresses must be rows of at most 32 lanes, of a byte and more each");
+    const py::ssize_t rows = addresses.shape(0), lanes = addresses.shape(1);
+    py::array_t<uint32_t> found({rows, py::ssize_t{2}});
+    WarpLog log;
+    log.begin(1);
+    for (py::ssize_t row = 0; row < rows; ++row) {
+        auto passes = log.passes(addresses.data(row, 0), static_cast<unsigned>(lanes), size, matrix);
+        found.mutable_at(row, 0) = passes.needed;
+        found.mutable_at(row, 1) = passes.least;
+    }
+    return found;
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_runtime, m) {
@@ -365,6 +383,7 @@ PYBIND11_MODULE(_runtime, m) {
         "set_pointer_type",
         [](py::type type) { pointer_type = reinterpret_cast<PyTypeObject*>(type.inc_ref().ptr()); },
         py::arg("type"));
+    m.def("bank_passes", &bank_passes, py::arg("addresses"), py::arg("size"), py::arg("matrix"));
     bind_ptx(m);
     bind_ptx_pack(m);
 }

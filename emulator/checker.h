@@ -62,6 +62,7 @@ public:
     std::optional<Report> end_block();
     void thread_exits(unsigned thread);
     void waits_at_barrier(unsigned thread) { block_->log.complete(thread, counters_); }
+    void mark_matrix(unsigned thread, uintptr_t row) { block_->log.mark_matrix(thread, row); }
     void barrier();
     void warp_synchronised(unsigned warp, unsigned lanes);
 

@@ -10,6 +10,8 @@ namespace {
 
 constexpr unsigned kBanks = 32;
 
+constexpr uint32_t group_mask(unsigned lanes) { return lanes < 32 ? (1u << lanes) - 1 : ~0u; }
+
 template <typename F>
 void each_lane(uint32_t lanes, F f) {
     if (lanes == ~0u)
@@ -122,15 +124,61 @@ void WarpLog::count_shared(Counters& counters, const Request& request) {
     (first.access() == 0   ? counters.shared_load_requests
      : first.access() == 1 ? counters.shared_store_requests
                          : counters.shared_atomic_requests)++;
-    // Lanes are served in groups whose words fill the banks once at best.
-    unsigned group = first.size() >= 16 ? 8 : first.size() == 8 ? 16 : kLanes;
-    for (unsigned lane = 0; lane < kLanes; lane += group) {
-        uint32_t lanes = request.lanes & (group == kLanes ? ~0u : ((1u << group) - 1) << lane);
+    Passes passes = passes_of(request);
+    counters.shared_wavefronts += passes.needed;
+    counters.bank_conflicts += passes.needed - passes.least;
+}
+
+// Lanes are served in groups whose words fill the banks once at best. Of accesses of 8 and 16 bytes
+// two neighbouring groups are served as one where their lanes want the same in pairs; a group of
+// rows that a matrix instruction names is a matrix and stays alone.
+WarpLog::Passes WarpLog::passes_of(const Request& request) {
+    const Event& first = *request.events[__builtin_ctz(request.lanes)];
+    const unsigned group = std::min(kLanes, kBanks * 4 / std::max(first.size(), 4u));
+    const bool wide = !first.matrix() && (first.size() == 8 || first.size() == 16);
+    const unsigned step = wide ? 2 * group : group;
+    Passes found;
+    for (unsigned lane = 0; lane < kLanes; lane += step) {
+        uint32_t lanes = request.lanes & (group_mask(step) << lane);
         if (!lanes) continue;
-        unsigned needed = wavefronts(request, lanes);
-        counters.shared_wavefronts += needed;
-        counters.bank_conflicts += needed - 1;
+        if (wide && !paired(request, lanes)) {
+            add(found, request, lanes & (group_mask(group) << lane));
+            add(found, request, lanes & (group_mask(group) << (lane + group)));
+        } else {
+            add(found, request, lanes);
+        }
     }
+    return found;
+}
+
+void WarpLog::add(Passes& found, const Request& request, uint32_t lanes) {
+    if (!lanes) return;
+    found.needed += wavefronts(request, lanes);
+    ++found.least;
+}
+
+// All lanes i and i^1 that both take part want the same, or all lanes i and i^2.
+bool WarpLog::paired(const Request& request, uint32_t lanes) {
+    bool next = true, second = true;
+    each_lane(lanes, [&](unsigned l) {
+        uintptr_t address = request.events[l]->address;
+        next &= !(lanes >> (l ^ 1) & 1) || request.events[l ^ 1]->address == address;
+        second &= !(lanes >> (l ^ 2) & 1) || request.events[l ^ 2]->address == address;
+    });
+    return next || second;
+}
+
+WarpLog::Passes WarpLog::passes(const uint64_t* addresses, unsigned lanes, unsigned size,
+                                bool matrix) {
+    std::vector<Event>& events = lanes_.at(0);
+    events.clear();
+    Request request;
+    for (unsigned l = 0; l < lanes; ++l) {
+        events.emplace_back(addresses[l], Event::rest_of(0, size, matrix ? int{kOfMatrix} : 0, true));
+        if (addresses[l]) request.lanes |= 1u << l;
+    }
+    for (unsigned l = 0; l < lanes; ++l) request.events[l] = &events[l];
+    return request.lanes ? passes_of(request) : Passes{};
 }
 
 unsigned WarpLog::wavefronts(const Request& request, uint32_t lanes) {

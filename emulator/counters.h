@@ -2,7 +2,8 @@
 //
 // A request is one warp instruction: the n-th execution of one instruction by the lanes of a warp
 // between two barriers. Global memory moves in sectors of 32 bytes; shared memory has 32 banks of
-// 4 bytes and serves 8-byte accesses in two, 16-byte accesses in four phases.
+// 4 bytes and serves 8-byte accesses in two, 16-byte accesses in four passes, or in half as many
+// where lanes want the same in pairs.
 #pragma once
 
 #include <algorithm>
@@ -34,9 +35,19 @@ public:
         if (events.size() == events.capacity()) grow(events);
         if (poll && !events.empty() && events.back().pc() == pc && events.back().address == address)
             return;
-        events.emplace_back(address, uint64_t{pc} << 32 | (size & kLargest) << 4 |
-                                         (static_cast<unsigned>(access) & 7) << 1 | shared);
+        events.emplace_back(address, Event::rest_of(pc, size, access, shared));
     }
+    // What was added last was the row of a matrix.
+    void mark_matrix(unsigned thread, uintptr_t address) {
+        auto& events = lanes_[thread];
+        if (!events.empty() && events.back().address == address)
+            events.back().rest |= uint64_t{kOfMatrix} << 1;
+    }
+    struct Passes {
+        unsigned needed = 0, least = 0;
+    };
+    // Over the banks, of one request to shared memory: addresses by lane, of which 0 takes no part.
+    Passes passes(const uint64_t* addresses, unsigned lanes, unsigned size, bool matrix);
     void flush(Counters& counters);
     // No access of these threads comes before the next barrier: of a whole warp all is known then.
     void complete(unsigned thread, Counters& counters) {
@@ -46,7 +57,7 @@ public:
     }
 
 private:
-    static constexpr unsigned kLanes = 32;
+    static constexpr unsigned kLanes = 32, kOfMatrix = 4;  // the latter beside kinds of access
     static constexpr uint64_t kLargest = (1u << 28) - 1;
 
     // Two words, made where they lie. Made of smaller parts, or copied there, an event would be read
@@ -55,6 +66,10 @@ private:
         uintptr_t address;
         uint64_t rest;
         Event(uintptr_t address, uint64_t rest) : address(address), rest(rest) {}
+        static uint64_t rest_of(uint32_t pc, size_t size, int access, bool shared) {
+            return uint64_t{pc} << 32 | (size & kLargest) << 4 |
+                   (static_cast<unsigned>(access) & 7) << 1 | shared;
+        }
         uint32_t pc() const { return static_cast<uint32_t>(rest >> 32); }
         // Of memory of one kind: a copy reads and writes at one pc, and reads nothing where it
         // writes zeros.
@@ -62,7 +77,8 @@ private:
         void set_number(uint32_t number) { rest = uint64_t{number} << 32 | static_cast<uint32_t>(rest); }
         uint32_t number() const { return pc(); }
         uint32_t size() const { return static_cast<uint32_t>(rest >> 4 & kLargest); }
-        unsigned access() const { return rest >> 1 & 7; }
+        unsigned access() const { return rest >> 1 & 3; }
+        bool matrix() const { return rest >> 1 & kOfMatrix; }
         bool shared() const { return rest & 1; }
     };
     // One warp instruction: what lanes that take part did.
@@ -82,6 +98,9 @@ private:
     void flush_apart(Counters& counters, const Rest& rest);
     void count(Counters& counters, const Request& request);
     void count_shared(Counters& counters, const Request& request);
+    Passes passes_of(const Request& request);
+    void add(Passes& found, const Request& request, uint32_t lanes);
+    static bool paired(const Request& request, uint32_t lanes);
     uint64_t sectors(const Request& request);
     unsigned wavefronts(const Request& request, uint32_t lanes);
     uint32_t number_of(const Event& event) {

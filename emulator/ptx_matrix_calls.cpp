@@ -49,8 +49,10 @@ void tile_access(uint64_t row, uint32_t code, PtxAccess kind, uint32_t site) {
     if (lane < 8 * (code & 7) && row % 16)
         fail("misaligned", format("row of a tile at an address that is %u past a multiple of 16",
                                   static_cast<unsigned>(row % 16)), site);
-    if (worker->checker() && lane < 8 * (code & 7))
+    if (worker->checker() && lane < 8 * (code & 7)) {
         ptx_access(&worker->self(), row, 16, kind, site);
+        worker->checker()->mark_matrix(worker->self().thread, row);
+    }
 }
 
 // `code`: how many tiles, and 8 where they are transposed.

@@ -14,7 +14,8 @@ class Counters:
 
     A request is one instruction of one warp. Global memory moves in sectors of 32 bytes; a
     wavefront is one pass over the 32 banks of shared memory, of which a request needs one for
-    every 128 bytes at best.
+    every 128 bytes at best. Of 8 bytes a lane, 16 lanes are served in a pass, of 16 bytes 8; twice
+    as many where all lanes i and i^1 that take part want the same, or all i and i^2.
     """
 
     global_load_requests: int

@@ -1,9 +1,8 @@
 """Requests, sectors, bank conflicts and what caches keep, from the addresses of the samples.
 
 Definitions are those of NVIDIA's profiler: a request is one instruction of one warp; global memory
-moves in sectors of 32 bytes; a wavefront is one pass over the 32 banks of shared memory. Of an
-access of 8 bytes lanes are served 16 at a time, of 16 bytes 8 at a time, unless lanes i and i^1
-(and i^2) want the same words, for which fewer passes do.
+moves in sectors of 32 bytes; a wavefront is one pass over the 32 banks of shared memory, by the
+rule of `pycnn.emulator.counting`, which the emulator counts by.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pycnn.emulator.launching import runtime
 from pycnn.predict.instrument import Access
 from pycnn.predict.sample import WARP, Run, Sample
 
-SECTOR, LINE, BANKS, WORD = 32, 128, 32, 4
+SECTOR, LINE = 32, 128
 
 
 @dataclass(frozen=True)
@@ -73,52 +73,14 @@ def units(addresses: np.ndarray, size: int, unit: int) -> np.ndarray:
     return found
 
 
-def wavefronts(addresses: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Passes over the banks of each request, and the fewest for so many different words."""
-    words = max(1, size // WORD)
-    group = {2: 16, 4: 8}.get(words, WARP)
-    total, ideal = np.zeros(len(addresses)), np.zeros(len(addresses))
-    for begin in range(0, WARP, 2 * group):
-        both = addresses[:, begin : begin + 2 * group]
-        alone = [_passes(lanes, words) for lanes in (both[:, :group], both[:, group:])]
-        paired = _paired(both)
-        total += np.where(paired, _passes(both, words), sum(alone))
-        ideal += np.where(paired, both.any(axis=1), sum(passes > 0 for passes in alone))
-    return total, ideal
+def wavefronts(addresses: np.ndarray, size: int, matrix: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Passes over the banks of each request, and the fewest for so many different words.
 
-
-def _paired(lanes: np.ndarray) -> np.ndarray:
-    """Rows in which all that take part of lanes i and i^1, or of i and i^2, want the same."""
-    place = np.arange(lanes.shape[1])
-    if not lanes.shape[1]:
-        return np.zeros(len(lanes), bool)
-    found = []
-    for step in (1, 2):
-        other = lanes[:, place ^ step]
-        found.append(((lanes == other) | (lanes == 0) | (other == 0)).all(axis=1))
-    together: np.ndarray = found[0] | found[1]
-    return together
-
-
-def _passes(lanes: np.ndarray, words: int) -> np.ndarray:
-    """Most different words that fall on one bank."""
-    first = lanes // WORD
-    wanted = np.concatenate([first + np.uint64(k) for k in range(words)], axis=1)
-    wanted[np.tile(lanes == 0, words)] = 0
-    wanted.sort(axis=1)
-    fresh = np.concatenate([wanted[:, :1] != 0, np.diff(wanted, axis=1) != 0], axis=1)
-    fresh &= wanted != 0
-    banks = (wanted % np.uint64(BANKS)).astype(np.int64)
-    rows = np.arange(len(lanes))[:, None] * BANKS
-    depth = np.bincount((rows + banks)[fresh], minlength=len(lanes) * BANKS)
-    found: np.ndarray = depth.reshape(len(lanes), BANKS).max(axis=1)
-    return found
-
-
-def _matrices(addresses: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of ``ldmatrix``: each matrix is eight rows of 16 bytes, which eight lanes name."""
-    total = sum(_passes(addresses[:, 8 * i : 8 * i + 8], 4) for i in range(count))
-    return np.asarray(total, float), np.full(len(addresses), float(count))
+    By the emulator's own rule. Of ``ldmatrix`` eight lanes name the rows of each of `matrix` tiles.
+    """
+    lanes = addresses[:, : 8 * matrix or WARP]
+    needed, least = runtime().bank_passes(lanes, size, bool(matrix)).T
+    return needed, least
 
 
 def patterns(run: Run, widths: Mapping[int, int] | None = None) -> list[Pattern]:
@@ -152,7 +114,7 @@ def patterns(run: Run, widths: Mapping[int, int] | None = None) -> list[Pattern]
             lines = float(units(rows, size, LINE).mean())
             passes = float(wavefronts(rows, size)[0].mean())
         else:
-            both = _matrices(rows, access.matrix) if access.matrix else wavefronts(rows, size)
+            both = wavefronts(rows, size, access.matrix)
             passes, ideal = (float(part.mean()) for part in both)
         # Of executions that are kept, those in which no lane takes part are no requests.
         kept = sum(
