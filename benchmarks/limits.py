@@ -7,8 +7,9 @@ The operations of `bandwidth.py` and some convolutions of ResNet-50 at batch 32,
 layers of all operations, are planned for a GPU with Hopper's instructions and for one without. Of
 each kernel, with its macros, the launch met first stands for it: compiled once for each
 architecture, run once by a few blocks where PTX is the same, and predicted for each GPU. The limit
-is the longer of two times: that of its necessary bytes at the speed of a copy, and that of its
-multiply-adds at the peak of their pipe; the share is the limit over the predicted time.
+is the longer of two times: that of its necessary bytes at the speed of a copy with as many reads to
+a write, and that of its multiply-adds at the peak of their pipe; the share is the limit over the
+predicted time.
 The file is written after every kernel, and one in it whose sources are as they were and that has
 the GPUs asked for is not done again without ``--again``: a run can be stopped and goes on. Several
 runs may take parts of the kernels, each with a file of its own; ``--join FILE ...`` puts them in.
@@ -97,7 +98,7 @@ def _of(
 
 def limit_us(found: Prediction, gpu: Gpu) -> float:
     """The least time of a launch's necessary bytes and executed multiply-adds."""
-    moved = found.bytes.necessary / gpu.dram_achieved_gbps / 1e3
+    moved = found.bytes.necessary / gpu.memory_gbps(found.bytes.written) / 1e3
     scalar = 64 * found.mix.get("FFMA", 0.0) / gpu.peak_tflops("float32") / 1e6
     tensor = found.busy["tensor"]
     if any(name in found.mix for name in ("HMMA", "IMMA")):
@@ -119,7 +120,7 @@ def predicted(launch: Launch, bound: dict[str, Any], names: Sequence[str]) -> di
             said = str(error).replace(f"{sources.kernel_dir()}/", "")
             found[name] = said.partition("\n")[0].partition(";")[0][:100]
             continue
-        share = min(1.0, float(limit_us(made, gpu) / made.time_us))
+        share = float(limit_us(made, gpu) / made.time_us)
         found[name] = [float(f"{made.time_us:.4g}"), round(share, 3), made.bound]
     return found
 

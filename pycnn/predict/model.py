@@ -22,6 +22,7 @@ from pycnn.predict.sample import WARP, Run
 from pycnn.predict.sass import Instruction, Listing
 from pycnn.predict.traffic import Footprint, Pattern
 from pycnn.runtime.occupancy import Occupancy, occupancy
+from pycnn.shapes import ceil_div
 
 #: Of each unit, what would make it less busy.
 ADVICE = {
@@ -188,12 +189,18 @@ def predict(code: Code, run: Run, gpu: Gpu, shared: int = 0) -> Prediction:
     l2, dram = (value / us / (max(1.0, number) * warps) for value in far.values())
     front = PARTITIONS * max(work.of_warp[name] for name in FRONT)
     memory = max(work.of_warp[name] for name in MEMORY)
-    warp = Warp(front, memory, l2, dram, alone, gpu.channels_each(blocks))
+    # Where all blocks run at once, those with most to do end last.
+    most = 1.0
+    if waves <= 1:
+        most = run.heaviest(ceil_div(blocks, gpu.sms))
+        alone *= run.heaviest(1)
+    warp = Warp(front * most, memory * most, l2, dram, alone, gpu.channels_each(blocks))
     clocks = in_waves(blocks, fits.blocks, gpu.sms, warps, warp)
     time = max(clocks * us, *far.values())
     bound = max(busy, key=lambda name: busy[name])
     if busy[bound] < 0.7 * time:
-        bound = "waves" if number > waves * fits.blocks * 1.2 else "latency"
+        uneven = number > waves * fits.blocks * 1.2 or most > 1.2
+        bound = "waves" if uneven else "latency"
     return Prediction(
         code.entry, gpu.key, time, gpu.launch_us, bound, busy, fits, code.resources.registers,
         code.resources.shared + shared, run.grid, run.block, min(blocks, fits.blocks * gpu.sms),

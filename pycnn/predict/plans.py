@@ -3,10 +3,12 @@
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from pycnn.plan.estimate import blocks_of
 from pycnn.predict import code, keep, sample
 from pycnn.predict.gpus import Gpu
 from pycnn.predict.model import Prediction, predict
@@ -189,8 +191,9 @@ def sampled(
         return runs[key]
     args = [host_argument(a, arrays) for a in launch.args]
     own = _used(launch, arrays)
+    tiles = blocks_of(launch) // prod(launch.grid[1:])
     found = sample.run(compiled.ptx, compiled.entry, launch.grid, launch.block, args, own,
-                       shared=launch.shared, most=most)  # fmt: skip
+                       shared=launch.shared, most=most, tiles=tiles)  # fmt: skip
     if runs is not None:
         runs[key] = found
     return found

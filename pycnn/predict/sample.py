@@ -2,7 +2,8 @@
 
 Which blocks: along each axis of the grid the first and the last, where kernels treat borders, and
 some between, evenly spread. Each stands for those near it, so a sum over the samples with their
-weights is one over the grid: exactly, where blocks between the borders do the same.
+weights is one over the grid: exactly, where blocks between the borders do the same. Where blocks
+take tiles in turns, some have one more than the others: each kind has samples and its own weight.
 """
 
 import ctypes
@@ -92,6 +93,22 @@ class Run:
         """A sum over the grid of what is known of each sample."""
         return float(sum(s.weight * v for s, v in zip(self.samples, per_sample, strict=True)))
 
+    def heaviest(self, together: int) -> float:
+        """Instructions of the multiprocessor that has most of them over those of the mean one.
+
+        It has so many blocks, evenly spread over the grid: one from each part of it.
+        """
+        sizes = np.array([len(self.code.opcodes.get(b, ())) for b in range(self.code.blocks)])
+        work = sorted(
+            ((float((s.counts @ sizes).sum()), s.weight) for s in self.samples if s.weight),
+            reverse=True,
+        )
+        each, weights = np.array(work).T
+        ends = np.cumsum(weights) / weights.sum()
+        begins = np.arange(together) / together
+        most = each[np.searchsorted(ends, begins + 1e-9)].mean()
+        return float(most / max(np.average(each, weights=weights), 1.0))
+
     def warp_counts(self) -> np.ndarray:
         """How often each basic block is run by warps of the whole grid."""
         return np.sum([s.weight * s.counts.sum(axis=0) for s in self.samples], axis=0)
@@ -116,8 +133,17 @@ def axis_samples(extent: int, most: int) -> list[tuple[int, float]]:
     return [(0, 1.0), *((i, (extent - 2) / between) for i in inner), (extent - 1, 1.0)]
 
 
-def choose(grid: Dim3, most: int) -> list[tuple[Dim3, float]]:
-    """Blocks to run, about so many, with what they stand for, then neighbours of a middle one."""
+def choose(grid: Dim3, most: int, more: int = 0) -> list[tuple[Dim3, float]]:
+    """Blocks to run, about so many, with what they stand for, then neighbours of a middle one.
+
+    Parameters
+    ----------
+    grid : (int, int, int)
+    most : int
+    more : int
+        Places of the first axis, from 0 on, whose blocks do one piece of work more than the others.
+        Both kinds are run, whatever `most` is.
+    """
     long = [axis for axis in range(3) if grid[axis] > 1]
     each = [1, 1, 1]
     while prod(each) < most and any(each[a] < grid[a] for a in long):
@@ -128,6 +154,10 @@ def choose(grid: Dim3, most: int) -> list[tuple[Dim3, float]]:
             break
         each = grown
     axes = [axis_samples(extent, e) for extent, e in zip(grid, each, strict=True)]
+    if 0 < more < grid[0]:
+        few = max(1, each[0] // 2)
+        rest = axis_samples(grid[0] - more, few)
+        axes[0] = axis_samples(more, max(1, each[0] - few)) + [(more + i, w) for i, w in rest]
     chosen = {
         (x, y, z): wx * wy * wz
         for (z, wz), (y, wy), (x, wx) in itertools.product(axes[2], axes[1], axes[0])
@@ -190,6 +220,7 @@ def run(
     *,
     shared: int = 0,
     most: int = 8,
+    tiles: int = 0,
     timeout: float = 60.0,
 ) -> Run:
     """Run a few blocks of a launch.
@@ -207,6 +238,9 @@ def run(
         Bytes of dynamic shared memory.
     most : int
         Blocks to run; two or three more show what neighbours share.
+    tiles : int
+        Pieces of work that the blocks of the first axis take in turns, each its own first; 0 where
+        they do not.
     timeout : float
         Seconds. A kernel whose blocks wait for blocks that are not run would hang.
     """
@@ -217,7 +251,8 @@ def run(
     kernel.max_dynamic_shared_size_bytes = _ALL_SHARED
     cluster = kernel.required_cluster or (1, 1, 1)
     clusters = _clusters(grid, cluster)
-    chosen = choose(clusters, max(1, most // prod(cluster)))
+    more = ceil_div(tiles % grid[0], cluster[0])
+    chosen = choose(clusters, max(1, most // prod(cluster)), more)
     regions = len(chosen) * prod(cluster)
     counts = np.zeros((regions, threads, code.blocks), np.uint32)
     traces = np.zeros((regions, code.slots, threads), np.uint64)

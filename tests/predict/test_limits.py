@@ -61,7 +61,7 @@ def test_the_limit_is_the_longer_of_two_times():
     gpu = gpus.gpu("h200")
     moved = Prediction(
         "k", "h200", 100.0, 1.5, "memory", {"tensor": 0.0}, Occupancy(2, 16, 0.25, "registers"),
-        64, 0, (8, 1, 1), (256, 1, 1), 8, 0.1, {}, [], Footprint(1.0, 1.0, 1.0, 4.3e6),
+        64, 0, (8, 1, 1), (256, 1, 1), 8, 0.1, {}, [], Footprint(1.0, 1.0, 1.0, 4.3e6, 1 / 4),
     )  # fmt: skip
     assert limits.limit_us(moved, gpu) == pytest.approx(1.0)  # at 4300 GB/s
     flops = replace(moved, mix={"FFMA": 2e6})  # 64 operations each

@@ -5,8 +5,13 @@ from functools import partial
 import numpy as np
 import pytest
 
-from pycnn.predict import gpus, model, sass, traffic
+from pycnn.bench.calls import described
+from pycnn.bench.operations import OPERATIONS
+from pycnn.dtypes import numpy_dtype
+from pycnn.plan.conv import ALGORITHMS
+from pycnn.predict import gpus, model, plans, sass, traffic
 from pycnn.predict.sample import ALIGNMENT, aligned, axis_samples, run
+from pycnn.runtime.target import Target, planned_for
 
 LANES = np.arange(32, dtype=np.uint64)
 BASE = np.uint64(4096)
@@ -111,6 +116,61 @@ def test_some_blocks_stand_for_all() -> None:
     assert few == every == [9, 27, 9]
     assert [p.requests for p in traffic.patterns(found[0])] == [27, 27]
     assert traffic.footprint(found[0], 1e5, 1e7, 9).l1_bytes == 2 * 27 * 128
+
+
+#: The same, each block one tile after the other, until there are none.
+TURNS = (
+    COPY.replace("entry copy(.param .u64 x)", "entry copy(.param .u64 x, .param .u32 tiles)")
+    .replace("mov.u32 %r2, %ctaid.x;", "mov.u32 %r2, %ctaid.x; mov.u32 %r6, %nctaid.x;"
+             " ld.param.u32 %r7, [tiles]; next:")
+    .replace("@%p1 bra again;", "@%p1 bra again; add.u32 %r2, %r2, %r6;"
+             " setp.lt.u32 %p1, %r2, %r7; @%p1 bra next;")
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("tiles", "blocks"), [(17, 7), (15, 7), (20, 7), (14, 7), (9, 8), (5, 5)])
+@pytest.mark.parametrize("most", [1, 2, 3, 4, 8])
+def test_blocks_that_take_tiles_in_turns_count_as_they_are(
+    tiles: int, blocks: int, most: int
+) -> None:
+    pytest.importorskip("llvmlite")
+    x = aligned((tiles * 32,), np.int32)
+    found = run(TURNS, "copy", (blocks, 1, 1), (32, 1, 1), [x, np.uint32(tiles)], {"x": x},
+                most=most, tiles=tiles)  # fmt: skip
+    assert found.warp_counts().tolist()[-3:] == [3 * tiles, tiles, blocks]
+    mean, longest = tiles / blocks, -(-tiles // blocks)
+    # Beside what a tile takes there is little, of which every block has as much.
+    assert found.heaviest(1) == pytest.approx(longest / mean, rel=0.2)
+    assert (found.heaviest(1) > 1) == (tiles % blocks > 0)
+    assert found.heaviest(blocks) == pytest.approx(1)
+
+
+def test_a_multiprocessor_of_several_blocks_has_one_of_each_part() -> None:
+    pytest.importorskip("llvmlite")
+    x = aligned((9 * 32,), np.int32)
+    found = run(TURNS, "copy", (8, 1, 1), (32, 1, 1), [x, np.uint32(9)], {"x": x}, tiles=9)
+    one, two, every = (found.heaviest(together) for together in (1, 2, 8))
+    mean = every
+    assert two == pytest.approx((one + (8 * mean - one) / 7) / 2)
+
+
+def test_a_prediction_is_no_shorter_than_its_products() -> None:
+    """196 x 2 tiles for 132 multiprocessors: four of them have one less than the others."""
+    pytest.importorskip("llvmlite")
+    pytest.importorskip("cuda.bindings")
+    gpu, op = gpus.gpu("h200"), OPERATIONS["conv2d"]
+    case = op.parse("n32c64h28w28k512r1s1")
+    definition, call = described(op, case, "forward", "bfloat16", "NHWC")
+    with planned_for(Target(gpu.arch, gpu.sms)):
+        (choice,) = definition.choices(call)
+        way = ALGORITHMS["implicit_gemm_wgmma"]
+        plan = way.plan(choice.problem, "forward", choice.limit)
+    arrays = {n: aligned(v.shape, numpy_dtype(v.dtype)) for n, v in call.views.items()}
+    found = plans.of_plans([plan], arrays, gpu)
+    least = op.flops(case, "forward") / gpu.tensor_tflops["bfloat16"] / 1e6
+    assert found.longest is not None
+    assert found.longest.busy["tensor"] == pytest.approx(least)
+    assert found.longest.time_us > 3 / (392 / 132) * least
 
 
 def test_accesses_that_the_compiler_joins_are_one() -> None:
