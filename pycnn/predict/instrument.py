@@ -217,7 +217,7 @@ def _instruction(
     state.opcodes.setdefault(block, []).append(code["op"])
     for hit in _SPECIAL.finditer(text, code.start(), code.end()):
         state.edits.append((hit.start(), hit.end(), f"%pycnn_{hit[1]}_{hit[2]}"))
-    for access in _accesses(code["op"], line, block):
+    for access in _accesses(code["op"], code["operands"], line, block):
         # In the order of the text: the trace goes before the instruction and what it replaces.
         state.accesses.append((access, code.start(), code, widths))
 
@@ -233,13 +233,14 @@ _BOX = 80
 # ---- Memory -------------------------------------------------------------------------------------
 
 
-def _accesses(op: str, line: int, block: int) -> Iterator[Access]:
+def _accesses(op: str, operands: str, line: int, block: int) -> Iterator[Access]:
     parts = op.split(".")
     stem = parts[0]
     spaces = {part.partition("::")[0] for part in parts}
     if op.startswith("cp.async.") and parts[2] in ("ca", "cg"):
-        yield Access(line, op, "global", "load", 16, block)
-        yield Access(line, op, "shared", "store", 16, block)
+        size = int(operands.rpartition("]")[2].split(",")[1])
+        yield Access(line, op, "global", "load", size, block)
+        yield Access(line, op, "shared", "store", size, block)
     elif stem == "mbarrier" and {"arrive", "expect_tx"} <= {*parts}:
         # Without an arrival there come bytes that another block of the cluster copies.
         yield Access(line, op, "bulk", "load", 0, block)

@@ -108,6 +108,21 @@ def test_a_kernel_by_hand() -> None:
         assert counted == [case[3] for case in (*GLOBAL.values(), *SHARED.values())]
 
 
+@pytest.mark.parametrize("size", [4, 8, 16])
+def test_a_copy_to_shared_memory_by_hand(size: int) -> None:
+    """Of neighbours: as many bytes as it says."""
+    pytest.importorskip("llvmlite")
+    copy = f"cp.async.ca.shared.global [%r5], [%rd3], {size}, {size}"
+    lines = ["mov.u32 %r4, tile;", f"mad.lo.u32 %r5, %r1, {size}, %r4;",
+             f"mul.wide.u32 %rd2, %r1, {size};", "add.s64 %rd3, %rd1, %rd2;",
+             f"{copy};", "cp.async.wait_all;", "ret;}"]  # fmt: skip
+    text = COPY[: COPY.index("    mov.u32 %r2")] + "\n".join(lines)
+    text = text.replace(".visible", ".shared .align 16 .b8 tile[512];\n.visible")
+    x = aligned((128,), np.int32)
+    loads, stores = traffic.patterns(run(text, "copy", (1, 1, 1), (32, 1, 1), [x], {"x": x}))
+    assert (loads.sectors, stores.wavefronts) == (size, size / 4)
+
+
 def test_some_blocks_stand_for_all() -> None:
     pytest.importorskip("llvmlite")
     x = aligned((9 * 32,), np.int32)
