@@ -5,7 +5,7 @@
 // Layout     x (or dy in its place) with channels innermost, a multiple of 4 of them in a group; so
 //            is dy for dweight, and the weight with the summed channels innermost. y and dweight
 //            any strides, y fastest with channels innermost
-// Launch     a thread for 8x8 outputs of a tile: block 256, or 64 of TILE 64; grid of all tiles of
+// Launch     block TILE: a thread for 16x8 outputs of a tile, or 8x8 of TILE 64; grid of all tiles of
 //            all groups and splits of k, flat, m fastest; shared memory 48 or 24 KiB
 // Traffic    x is requested R S times for every TILE filters of a group, w once for every TILE
 //            pixels, mostly from L1 and L2; 2 N K P Q (C/G) R S flop

@@ -53,7 +53,7 @@ def tiler_of(name: str) -> Tiler:
     def tiler(problem: Problem, product: Product, tile: int) -> tuple[Product, Tiling]:
         along_k, chunk = product.b_k_major, BYTES // problem.itemsize
         many = (name, tile) == ("implicit_gemm_tf32x3", 128)
-        threads = tile**2 // 64 if name == FFMA else 256 if many else 128
+        threads = tile if name == FFMA else 256 if many else 128
         chunks = 4 if name == FFMA else DEPTH[tile]
         typed = (problem.scalar,) if name == "implicit_gemm_mma" else ()
         defines = (*typed, ("TILE", str(tile)), ("ALONG_K", str(int(along_k))))

@@ -92,16 +92,18 @@ def test_share_of_multiplications(needs_cuobjdump, file, arch, defines, least):
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
-@pytest.mark.parametrize("tile", ["64", "128"])
-@pytest.mark.parametrize(("along_k", "least"), [("1", 0.87), ("0", 0.8)])
-def test_share_of_multiply_adds(needs_cuobjdump, arch, tile, along_k, least):
-    """Of float32 one by one; two blocks of 256 threads share a multiprocessor."""
+@pytest.mark.parametrize(("tile", "least"), [("64", 0.84), ("128", 0.9)])
+@pytest.mark.parametrize("along_k", ["1", "0"])
+def test_share_of_multiply_adds(needs_cuobjdump, arch, tile, least, along_k):
+    """Of float32 one by one, copies included; a multiprocessor has 256 threads of it at least."""
     file, defines = "conv/implicit_gemm_ffma.cu", {"TILE": tile, "ALONG_K": along_k}
     bodies = [body for body in loops(file, arch, defines) if body["FFMA"] >= 128]
     assert len(bodies) == 2 - int(along_k)  # of chunks that are aligned, and that are not
     for body in bodies:
-        assert body["LDG"] == body["LDL"] == body["STL"] == body["STS"] == body["BAR"] == 0
-        assert body["FFMA"] >= least * body.total()
+        aligned = not body["LDG"]
+        assert bool(body["LDGSTS"]) == aligned == (not body["STS"])
+        assert body["LDL"] == body["STL"] == 0
+        assert body["FFMA"] >= (least if aligned else least - 0.04) * body.total()
     code = nvrtc.compile_kernel(file, arch, tuple(defines.items())).read_bytes()
     (taken,) = elf.resources(code).values()
     assert taken.local == 0

@@ -14,8 +14,10 @@
 constexpr int BLK_M = TILE, BLK_N = TILE;
 constexpr int STAGES = 3;
 constexpr bool ONE_BY_ONE = PRODUCTS == 0;
-#if PRODUCTS == 0
-constexpr int MIN_BLOCKS = TILE == 128 ? 2 : 6;  // 8x8 sums a thread: 128 registers, or 160
+#if PRODUCTS == 0 && defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+constexpr int MIN_BLOCKS = TILE == 128 ? 2 : 4;  // of 160 registers it spills there
+#elif PRODUCTS == 0
+constexpr int MIN_BLOCKS = TILE == 128 ? 2 : 6;  // 16x8 sums a thread, or 8x8
 #elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 constexpr int MIN_BLOCKS = 1;  // copies and, of bfloat16 and TF32, products take registers there
 #else

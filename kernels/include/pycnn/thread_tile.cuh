@@ -1,5 +1,5 @@
-// pycnn/thread_tile.cuh: a tile of a product of floats, one by one (FFMA): each thread has 8x8 outputs.
-// Stands in for WarpTile of gemm_mma.cuh, and reads the same tiles in shared memory.
+// pycnn/thread_tile.cuh: a tile of a product of floats, one by one (FFMA): each thread has 16x8 outputs
+// of 128 rows, 8x8 of 64. Stands in for WarpTile of gemm_mma.cuh, and reads the same tiles in shared memory.
 #pragma once
 
 #include <pycnn/gemm_mma.cuh>
@@ -14,8 +14,10 @@ struct ThreadLayout {
     static constexpr int TOGETHER = 1, ORDERS = K_MAJOR ? 1 : 4;
 
     static __device__ __forceinline__ int at(int k, int chunk) {
-        const int order = (K_MAJOR ? k / CHUNK : k) % 4 * 2;
-        return k * BLK_MN + (chunk ^ order) * CHUNK;
+        // Bits of their own in one operation: of the rows of four k, and of the order of chunks.
+        if (K_MAJOR)
+            return (chunk * CHUNK ^ k / CHUNK * (CHUNK * BLK_MN + 2 * CHUNK)) + k % CHUNK * BLK_MN;
+        return k * BLK_MN + (chunk ^ k % ORDERS * 2) * CHUNK;
     }
 
     // Four neighbours along k, of row mn + step: of any alignment.
@@ -27,28 +29,22 @@ struct ThreadLayout {
     }
 };
 
-// A warp has 32 x 64 outputs, its lanes 4 x 8 of four neighbours by four, and as many again: rows half
-// a tile further, columns 32. Lanes i and i ^ 1 share a column and i and i ^ 2 a row, so of 16 bytes
-// each the requests of 16 lanes are met at once.
+// A warp has 64 x 64 or 32 x 64 outputs, its lanes 4 x 8 of four neighbours by four, and as many again:
+// rows a part of the tile further, columns 32. Lanes i and i ^ 1 share a column and i and i ^ 2 a row, so
+// of 16 bytes each the requests of 16 lanes are met at once.
 template <int BLK_M, int BLK_N, bool K_MAJOR>
 struct ThreadTile {
-    static constexpr int OWN = 8, LANES_M = 4, LANES_N = 8;
-    static constexpr int WARP_M = LANES_M * OWN, WARP_N = LANES_N * OWN;
+    static constexpr int OWN_M = BLK_M / 8, OWN_N = 8, LANES_M = 4, LANES_N = 8;
+    static constexpr int WARP_M = LANES_M * OWN_M, WARP_N = LANES_N * OWN_N;
     static constexpr int WARPS_M = BLK_M / WARP_M, WARPS_N = BLK_N / WARP_N;
-    static constexpr int APART_M = BLK_M / 2, APART_N = WARP_N / 2;  // of a thread's neighbours
+    // Of a thread's neighbours.
+    static constexpr int APART_M = BLK_M * CHUNK / OWN_M, APART_N = WARP_N * CHUNK / OWN_N;
     static constexpr int THREADS = WARPS_M * WARPS_N * 32;
     using LayoutA = ThreadLayout<BLK_M, K_MAJOR>;
     using LayoutB = ThreadLayout<BLK_N, K_MAJOR>;
 
-    // Steps of k at a time: more would spill what 128 registers hold.
-#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ < 800 || __CUDA_ARCH__ >= 1000)
-    static constexpr int UNROLLED = BLK_M == 128 ? 1 : 4;
-#else
-    static constexpr int UNROLLED = 4;
-#endif
-
     const int m, n;  // a thread's first chunk of rows, and of columns
-    float acc[OWN][OWN];
+    float acc[OWN_M][OWN_N];
 
     __device__ __forceinline__ ThreadTile()
         : m(threadIdx.x / 32 / WARPS_N * LANES_M + threadIdx.x % 2 + threadIdx.x % 32 / 16 * 2),
@@ -62,25 +58,25 @@ struct ThreadTile {
     // Adds the product of two tiles.
     template <bool FINITE>
     __device__ __forceinline__ void multiply(const float* sA, const float* sB) {
-#pragma unroll UNROLLED
+#pragma unroll
         for (int k = 0; k < BLK_K; ++k) add_row_of_k(sA, sB, k);
     }
 
     __device__ __forceinline__ void add_row_of_k(const float* sA, const float* sB, int k) {
-        float rA[OWN], rB[OWN];
+        float rA[OWN_M], rB[OWN_N];
         load_row<APART_M>(rA, sA + LayoutA::at(k, m));
         load_row<APART_N>(rB, sB + LayoutB::at(k, n));
 #pragma unroll
-        for (int i = 0; i < OWN; ++i)
+        for (int i = 0; i < OWN_M; ++i)
 #pragma unroll
-            for (int at = 0; at < OWN; ++at) {
+            for (int at = 0; at < OWN_N; ++at) {
                 // Back and forth, so that the operand that stays is asked of the registers once.
-                const int j = i % 2 ? OWN - 1 - at : at;
+                const int j = i % 2 ? OWN_N - 1 - at : at;
                 acc[i][j] += rA[i] * rB[j];
             }
     }
 
-    template <int APART>
+    template <int APART, int OWN>
     static __device__ __forceinline__ void load_row(float (&to)[OWN], const float* from) {
 #pragma unroll
         for (int i = 0; i < OWN; i += CHUNK) {
@@ -108,13 +104,13 @@ struct ThreadTile {
     __device__ __forceinline__ void store_through_shared(float* sC, Write write) const {
         float* const row = sC + m * PITCH;
 #pragma unroll 1
-        for (int pass = 0; pass < OWN; ++pass) {
+        for (int pass = 0; pass < OWN_M; ++pass) {
             __syncthreads();  // nobody needs what sC has held so far
 #pragma unroll
-            for (int i = 0; i < OWN; ++i) {
+            for (int i = 0; i < OWN_M; ++i) {
                 if (i != pass) continue;  // registers have no addresses
 #pragma unroll
-                for (int j = 0; j < OWN; j += CHUNK) {
+                for (int j = 0; j < OWN_N; j += CHUNK) {
                     const float four[] = {acc[i][j], acc[i][j + 1], acc[i][j + 2], acc[i][j + 3]};
                     store_vector(nth_vector<CHUNK>(row, n + j / CHUNK * APART_N / CHUNK), four);
                 }
