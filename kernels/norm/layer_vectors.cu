@@ -6,13 +6,13 @@
 // Launch     layer_vectors       block (lanes, rows), 128 threads: 2 to 32 lanes a row
 //            layer_vectors_long  block 64 to 512: one row
 //            layer_backward_vectors and layer_backward_vectors_long alike, and group_vectors and
-//            group_vectors_long with up to 1024 threads (float16, float64: 512), whose rows are groups of channels with a
+//            group_vectors_long with up to 832 threads, whose rows are groups of channels with a
 //            weight and a bias for each
 // Traffic    |x| + |y|, backward |dy| + |x| + |dx| bytes, 128 bits an access; weight and bias once a
 //            row, from caches. 8 and 14 flop an element
-// Range      rows of up to 512 (groups 512 or 1024) * VECTORS vectors, any number of them. Where an address is no
-//            multiple of 16 bytes, elements come and go one by one. Rows whose squares overflow are
-//            gone through once more, scaled; deterministic
+// Range      rows of up to 32 kB, groups of 64 kB, any number of them. Where an address is no multiple
+//            of 16 bytes, elements come and go one by one, and are read three times. So are those of
+//            rows whose squares overflow, once more and scaled; deterministic
 // Siblings   layer.cu takes any axes, strides and lengths, by way of shared memory
 // Source     as layer.cu
 //
@@ -28,6 +28,8 @@
 #include <pycnn/statistic.cuh>
 #include <pycnn/welford.cuh>
 
+constexpr int GROUP_VECTORS = 5;  // of a thread where a block has a group: two fit then
+
 struct Layer {
     index_t rows;
     int length, weight_wide, bias_wide;
@@ -36,6 +38,7 @@ struct Layer {
 };
 
 // Weights or biases of a row: neighbours, of type scalar_t or acc_t ("wide"); null: all `missing`.
+template <bool WHOLE>
 struct Parameters {
     const void* from;
     int wide;
@@ -47,33 +50,32 @@ struct Parameters {
         struct alignas(16) Wide {
             acc_t at[PART];
         };
-        const bool whole = reinterpret_cast<unsigned long long>(from) % 16 == 0;
+        const auto* narrow = static_cast<const scalar_t*>(from) + i;
+        const auto* its = static_cast<const acc_t*>(from) + i;
+        if (!from) {
 #pragma unroll
-        for (int k = 0; k < VEC_SIZE; ++k) value[k] = missing;
-        if (!from) return;
-        if (!wide && whole) {
-            const Vec vec = *reinterpret_cast<const Vec*>(static_cast<const scalar_t*>(from) + i);
+            for (int k = 0; k < VEC_SIZE; ++k) value[k] = missing;
+        } else if constexpr (!WHOLE) {
+#pragma unroll
+            for (int k = 0; k < VEC_SIZE; ++k) value[k] = wide ? its[k] : to_acc(narrow[k]);
+        } else if (!wide) {
+            const Vec vec = *reinterpret_cast<const Vec*>(narrow);
             unpack(vec.at, value);
-        } else if (whole) {
+        } else {
 #pragma unroll
             for (int k = 0; k < VEC_SIZE; k += PART) {
-                const Wide part =
-                    *reinterpret_cast<const Wide*>(static_cast<const acc_t*>(from) + i + k);
+                const Wide part = *reinterpret_cast<const Wide*>(its + k);
 #pragma unroll
                 for (int j = 0; j < PART; ++j) value[k + j] = part.at[j];
             }
-        } else {
-#pragma unroll
-            for (int k = 0; k < VEC_SIZE; ++k)
-                value[k] = wide ? static_cast<const acc_t*>(from)[i + k]
-                                : to_acc(static_cast<const scalar_t*>(from)[i + k]);
         }
     }
 };
 
 // A weight and a bias for every element of a row.
+template <bool WHOLE>
 struct OfElements {
-    Parameters weights, biases;
+    Parameters<WHOLE> weights, biases;
 
     __device__ __forceinline__ OfElements(const void* weight, const void* bias, const Layer& p)
         : weights{weight, p.weight_wide, 1}, biases{bias, p.bias_wide, 0} {}
@@ -85,6 +87,7 @@ struct OfElements {
 };
 
 // The same for all elements of a channel, which are whole vectors.
+template <bool>
 struct OfChannels {
     const void *weight, *bias;
     const Layer& p;
@@ -111,84 +114,99 @@ struct OfChannels {
     }
 };
 
-// Moments of a row's values times `unit`, which becomes another one where squares overflow.
-template <typename Group>
-__device__ __forceinline__ Moments moments_of(const Group& group, const RowVectors& r,
-                                              const scalar_t* x, const Vec (&vec)[VECTORS],
-                                              int length, acc_t& unit) {
+// Moments of a row's values times `unit`.
+template <bool WHOLE, int COUNT, typename Group>
+__device__ __forceinline__ Moments moments_of(const Group& group, const AskedRow<WHOLE, COUNT>& r,
+                                              const scalar_t* x, const Vec (&vec)[COUNT],
+                                              int length, acc_t unit) {
     Moments all;
     all.count = length;
-    const acc_t first = r.end > 0 ? to_acc(ldg(x + r.start)) : acc_t(0);
-    unit = 1;
-#pragma unroll 1
-    for (int pass = 0; pass < 2; ++pass) {
-        all.pivot = first * unit;
-        acc_t sum = 0;
-        each_vector(vec, [&](int k, const acc_t (&value)[VEC_SIZE]) {
-            if (!r.has(k)) return;
+    all.pivot = r.end > 0 ? to_acc(ldg(x + r.start)) * unit : acc_t(0);
+    acc_t sum = 0;
+    r.each(x, vec, [&](int, const acc_t (&value)[VEC_SIZE]) {
 #pragma unroll
-            for (int i = 0; i < VEC_SIZE; ++i) sum += value[i] * unit - all.pivot;
-        });
-        all.mean = group.reduce(sum, Sum()) / length;
-        sum = 0;
-        each_vector(vec, [&](int k, const acc_t (&value)[VEC_SIZE]) {
-            if (!r.has(k)) return;
+        for (int i = 0; i < VEC_SIZE; ++i) sum += value[i] * unit - all.pivot;
+    });
+    all.mean = group.reduce(sum, Sum()) / length;
+    sum = 0;
+    r.each(x, vec, [&](int, const acc_t (&value)[VEC_SIZE]) {
 #pragma unroll
-            for (int i = 0; i < VEC_SIZE; ++i) {
-                const acc_t off = (value[i] * unit - all.pivot) - all.mean;
-                sum += off * off;
-            }
-        });
-        all.squares = group.reduce(sum, Sum());
-        if (pass == 1 || !__any_sync(FULL_MASK, !all.fits())) break;
-        if (!all.fits()) unit = far_unit<acc_t>();
-    }
+        for (int i = 0; i < VEC_SIZE; ++i) {
+            const acc_t off = (value[i] * unit - all.pivot) - all.mean;
+            sum += off * off;
+        }
+    });
+    all.squares = group.reduce(sum, Sum());
     return all;
 }
 
-template <typename Affine, typename Group>
-__device__ __forceinline__ void forward(const Group& group, const scalar_t* __restrict__ x,
+// The same, and the unit: another than 1 where squares would overflow. False, for the whole warp,
+// where rows in vectors need it: they go one by one then, and the usual way has no such products.
+template <bool WHOLE, int COUNT, typename Group>
+__device__ __forceinline__ bool moments_of(const Group& group, const AskedRow<WHOLE, COUNT>& r,
+                                           const scalar_t* x, const Vec (&vec)[COUNT],
+                                           int length, Moments& all, acc_t& unit) {
+    unit = 1;
+    all = moments_of(group, r, x, vec, length, acc_t(1));
+    if (!__any_sync(FULL_MASK, !all.fits())) return true;
+    if (WHOLE) return false;
+    if (!all.fits()) unit = far_unit<acc_t>();
+    all = moments_of(group, r, x, vec, length, unit);
+    return true;
+}
+
+// body(Whole) as by_alignment has it; and one by one where it returns false.
+template <typename Body, typename... Arrays>
+__device__ __forceinline__ void usually_whole(Body body, const Arrays*... arrays) {
+    if (!all_whole(arrays...) || !body(Whole<true>())) body(Whole<false>());
+}
+
+template <template <bool> class Affine, int COUNT, bool WHOLE, typename Group>
+__device__ __forceinline__ bool forward(const Group& group, const scalar_t* __restrict__ x,
                                         const void* weight, const void* bias,
                                         scalar_t* __restrict__ y, const Layer& p) {
     const index_t row = static_cast<index_t>(blockIdx.x) * group.num_groups + group.index;
-    const RowVectors r(group, row, p.length, row < p.rows);  // all threads stay to the end
-    Vec vec[VECTORS];
-    r.load(x, vec, 0);
+    const AskedRow<WHOLE, COUNT> r(group, row, p.length, row < p.rows);  // all stay to the end
+    Vec vec[COUNT];
+    if constexpr (WHOLE) r.load(x, vec, 0);
     acc_t unit;
-    const Moments all = moments_of(group, r, x, vec, p.length, unit);
+    Moments all;
+    if (!moments_of(group, r, x, vec, p.length, all, unit)) return false;
     const acc_t rstd = all.rstd(static_cast<acc_t>(p.eps), unit);
-    const Affine affine(weight, bias, p);
-    each_vector(vec, [&](int k, const acc_t (&value)[VEC_SIZE]) {
-        if (!r.has(k)) return;
+    const Affine<WHOLE> affine(weight, bias, p);
+    r.each(x, vec, [&](int k, const acc_t (&value)[VEC_SIZE]) {
         acc_t scale[VEC_SIZE], shift[VEC_SIZE];
         affine.load(row, r.at(k), scale, shift);
         r.store(y, k, [&](int i) {
             return ((value[i] * unit - all.pivot) - all.mean) * rstd * scale[i] + shift[i];
         });
     });
+    return true;
 }
 
-template <typename Group>
-__device__ __forceinline__ void backward(const Group& group, const scalar_t* __restrict__ dy,
+template <bool WHOLE, typename Group>
+__device__ __forceinline__ bool backward(const Group& group, const scalar_t* __restrict__ dy,
                                          const scalar_t* __restrict__ x, const void* weight,
                                          scalar_t* __restrict__ dx, Statistic* statistics,
                                          const Layer& p) {
     const index_t row = static_cast<index_t>(blockIdx.x) * group.num_groups + group.index;
-    const RowVectors r(group, row, p.length, row < p.rows);
+    const AskedRow<WHOLE> r(group, row, p.length, row < p.rows);
     Vec of_dy[VECTORS], of_x[VECTORS];
-    r.load(dy, of_dy, 0);
-    r.load(x, of_x, 0);
+    if constexpr (WHOLE) {
+        r.load(dy, of_dy, 0);
+        r.load(x, of_x, 0);
+    }
     acc_t unit;
-    const Moments all = moments_of(group, r, x, of_x, p.length, unit);
+    Moments all;
+    if (!moments_of(group, r, x, of_x, p.length, all, unit)) return false;
     const acc_t rstd = all.rstd(static_cast<acc_t>(p.eps), unit);
-    const Parameters weights = {weight, p.weight_wide, 1};
+    const Parameters<WHOLE> weights = {weight, p.weight_wide, 1};
     // body(k, weighted dy, z)
     const auto each = [&](auto body) {
-        each_vector(of_x, [&](int k, const acc_t (&value)[VEC_SIZE]) {
-            if (!r.has(k)) return;
+        r.each(x, of_x, [&](int k, const acc_t (&value)[VEC_SIZE]) {
             acc_t g[VEC_SIZE], z[VEC_SIZE], scale[VEC_SIZE];
             weights.load(r.at(k), scale);
-            unpack(of_dy[k].at, g);
+            r.values(dy, of_dy, k, g);
 #pragma unroll
             for (int i = 0; i < VEC_SIZE; ++i) {
                 g[i] *= scale[i];
@@ -212,46 +230,50 @@ __device__ __forceinline__ void backward(const Group& group, const scalar_t* __r
     });
     if (group.thread_rank == 0 && r.end > 0)
         statistics[row] = Statistic(all.whole_mean() / unit, all.rest_of_mean() / unit, rstd * unit);
+    return true;
 }
 
-extern "C" __global__ void __launch_bounds__(128, 5)
+extern "C" __global__ void __launch_bounds__(128, sizeof(acc_t) == 4 ? 8 : 5)
 layer_vectors(const scalar_t* __restrict__ x, const void* weight, const void* bias,
               scalar_t* __restrict__ y, Layer p) {
-    forward<OfElements>(LaneGroup(), x, weight, bias, y, p);
+    usually_whole([&](auto whole) {
+        return forward<OfElements, VECTORS, whole.value>(LaneGroup(), x, weight, bias, y, p);
+    }, x, y, weight, bias);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
 layer_vectors_long(const scalar_t* __restrict__ x, const void* weight, const void* bias,
                    scalar_t* __restrict__ y, Layer p) {
     __shared__ acc_t partial[WARP];
-    forward<OfElements>(BlockGroup(partial), x, weight, bias, y, p);
+    usually_whole([&](auto whole) {
+        return forward<OfElements, VECTORS, whole.value>(BlockGroup(partial), x, weight, bias, y, p);
+    }, x, y, weight, bias);
 }
 
-extern "C" __global__ void __launch_bounds__(128, 5)
+extern "C" __global__ void __launch_bounds__(128, sizeof(acc_t) == 4 ? 8 : 5)
 group_vectors(const scalar_t* __restrict__ x, const void* weight, const void* bias,
               scalar_t* __restrict__ y, Layer p) {
-    forward<OfChannels>(LaneGroup(), x, weight, bias, y, p);
+    usually_whole([&](auto whole) {
+        return forward<OfChannels, VECTORS, whole.value>(LaneGroup(), x, weight, bias, y, p);
+    }, x, y);
 }
 
-// Of float16 and float64 the values do not fit into the registers of so many threads.
-#if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 1
-constexpr int GROUP_THREADS = 512;
-#else
-constexpr int GROUP_THREADS = sizeof(acc_t) == 4 ? 1024 : 512;
-#endif
-
-extern "C" __global__ void __launch_bounds__(GROUP_THREADS, 1)
+extern "C" __global__ void __launch_bounds__(832, 1)
 group_vectors_long(const scalar_t* __restrict__ x, const void* weight, const void* bias,
                    scalar_t* __restrict__ y, Layer p) {
     __shared__ acc_t partial[WARP];
-    forward<OfChannels>(BlockGroup(partial), x, weight, bias, y, p);
+    usually_whole([&](auto whole) {
+        return forward<OfChannels, GROUP_VECTORS, whole.value>(BlockGroup(partial), x, weight, bias, y, p);
+    }, x, y);
 }
 
-extern "C" __global__ void __launch_bounds__(128, 4)
+extern "C" __global__ void __launch_bounds__(128, sizeof(scalar_t) == 2 ? 8 : 5)
 layer_backward_vectors(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
                        const void* weight, scalar_t* __restrict__ dx,
                        Statistic* __restrict__ statistics, Layer p) {
-    backward(LaneGroup(), dy, x, weight, dx, statistics, p);
+    usually_whole([&](auto whole) {
+        return backward<whole.value>(LaneGroup(), dy, x, weight, dx, statistics, p);
+    }, dy, x, dx, weight);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
@@ -259,5 +281,7 @@ layer_backward_vectors_long(const scalar_t* __restrict__ dy, const scalar_t* __r
                             const void* weight, scalar_t* __restrict__ dx,
                             Statistic* __restrict__ statistics, Layer p) {
     __shared__ acc_t partial[WARP];
-    backward(BlockGroup(partial), dy, x, weight, dx, statistics, p);
+    usually_whole([&](auto whole) {
+        return backward<whole.value>(BlockGroup(partial), dy, x, weight, dx, statistics, p);
+    }, dy, x, dx, weight);
 }

@@ -39,10 +39,12 @@ class RowTeam:
         return ceil_div(rows, self.block[1])
 
 
-def row_team(length: int, dtype: str, most: int = LONG_BLOCK) -> RowTeam | None:
+def row_team(
+    length: int, dtype: str, most: int = LONG_BLOCK * VECTORS, each: int = VECTORS
+) -> RowTeam | None:
     """The team for contiguous rows of `length` elements; None where they are no whole vectors.
 
-    `most` is how many threads a block may have.
+    `most` is how many vectors a row may have, `each` how many a thread of a block has.
 
     Examples
     --------
@@ -50,11 +52,12 @@ def row_team(length: int, dtype: str, most: int = LONG_BLOCK) -> RowTeam | None:
     ((32, 4, 1), (64, 1, 1), None)
     """
     vecs, ragged = divmod(length, VECTOR_BYTES // FLOATS[dtype].itemsize)
-    if ragged or not 0 < vecs <= VECTORS * most:
+    if ragged or not 0 < vecs <= most:
         return None
     threads = ceil_div(vecs, VECTORS)
     if threads > 32:
-        return RowTeam("long_vectors", "vectors_long", (ceil_div(threads, 32) * 32, 1, 1))
+        block = ceil_div(ceil_div(vecs, each), 32) * 32
+        return RowTeam("long_vectors", "vectors_long", (block, 1, 1))
     lanes = max(2, 1 << (threads - 1).bit_length())  # two have a whole sector
     return RowTeam("vectors", "vectors", (lanes, BLOCK // lanes, 1))
 

@@ -8,7 +8,7 @@ from pycnn.define.views import View
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan import _norm
 from pycnn.plan._norm import VECTOR_BYTES, computed_in, kernel, rows_walk
-from pycnn.plan._row_vectors import LONG_BLOCK, RowTeam, row_team
+from pycnn.plan._row_vectors import RowTeam, row_team
 from pycnn.plan._strided import Ints, row_major, strided
 from pycnn.plan.norm_batch import Channels, Specs, merge_sums, sums
 from pycnn.runtime.plan import ArraySpec, Buffer, Dim3, Launch, Plan
@@ -27,8 +27,8 @@ THREADS = 512
 #: What kernels of norm/gradient.cu read of the workspace: mean and deviation in one array.
 PACKED = ("statistics", None, None)
 
-#: Most threads that keep a group of channels in registers, where they are more than for rows.
-GROUP_BLOCK = {"bfloat16": 1024, "float32": 1024}
+#: Most vectors of a group of channels that a block keeps in registers, and GROUP_VECTORS of them.
+GROUP_MOST, GROUP_VECTORS = 4096, 5
 
 #: Blocks beyond which a team takes several slices, and most of them.
 BLOCKS = 256
@@ -181,7 +181,7 @@ def group_team(views: Views, dtype: str, groups: int) -> RowTeam | None:
     ragged = spread % (VECTOR_BYTES // FLOATS[dtype].itemsize)
     if not whole or not n * length or ragged or c >= 2**31:
         return None
-    return row_team(length, dtype, GROUP_BLOCK.get(dtype, LONG_BLOCK))
+    return row_team(length, dtype, GROUP_MOST, GROUP_VECTORS)
 
 
 def group_norm_backward(

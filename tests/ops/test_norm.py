@@ -8,6 +8,8 @@ import pycnn
 from pycnn.dtypes import numpy_dtype
 from pycnn.emulator import counting
 from pycnn.reference.oracle import norm as oracle
+from pycnn.runtime.occupancy import occupancy
+from pycnn.runtime.plan import SCALAR
 from pycnn.testing import TESTED
 from pycnn.testing.case import Case
 from pycnn.testing.tolerance import tolerance
@@ -177,6 +179,72 @@ def test_groups_in_registers(backend, rng, shape, groups, algo, dtype):
             views = {n: backend.array(a) for n, a in views.items()}
             (got,) = tested.invoke(pycnn.group_norm, views, chosen)
             assert_matches(got, want, dtype, 2000, backend)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(("length", "algo"), [(24, "vectors"), (1160, "long_vectors")])
+def test_rows_in_registers(backend, rng, length, algo, dtype):
+    """Neighbours in a warp of which one has NaN, and one squares that overflow; aligned or not."""
+    if algo == "long_vectors" and dtype in ("float16", "bfloat16"):
+        length *= 2
+    x, dy = rng.standard_normal((2, 5, length)).astype(numpy_dtype(dtype))
+    x[2, 1] = NAN
+    if dtype in ("bfloat16", "float32"):
+        x[1] *= x.dtype.type(1e25)
+    wide = rng.standard_normal((2, length)).astype("float64" if dtype == "float64" else "float32")
+    for weight, bias in (wide, wide.astype(x.dtype), (None, None)):
+        with np.errstate(all="ignore"):
+            want = oracle.layer_norm(x, 1, weight, bias, 1e-5)
+            back = oracle.layer_norm_backward(dy, x, 1, weight, 1e-5)
+        for kind in ("contiguous", "misaligned"):
+            views = {n: view_of(a, kind) for n, a in (("x", x), ("weight", weight), ("bias", bias))
+                     if a is not None}  # fmt: skip
+            op = TESTED["layer_norm"].op
+            assert op.plan(op.describe(views, normalized_shape=length)).algo == algo
+            given = {n: backend.array(a) for n, a in views.items()}
+            y = pycnn.layer_norm(normalized_shape=length, **given)
+            assert_matches(y, want, dtype, length, backend)
+            given.pop("bias", None)
+            got = pycnn.layer_norm_backward(backend.array(view_of(dy, kind)),
+                                            normalized_shape=length, **given)  # fmt: skip
+            assert_matches(got[0], back[0], dtype, length, backend)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_rows_and_groups_move_little_more_than_they_must(rng, dtype):
+    """Of whole vectors, four or five a thread."""
+    with pycnn.use_backend("emulator", checked=True):
+        for shape, call in (
+            ((9, 512), lambda x: pycnn.layer_norm(x, 512)),
+            ((3, 2304), lambda x: pycnn.layer_norm(x, 2304)),
+            ((1, 4, 32, 32), lambda x: pycnn.group_norm(x, 2)),
+            ((1, 4, 64, 64), lambda x: pycnn.group_norm(x, 2)),
+        ):
+            x = rng.standard_normal(shape).astype(numpy_dtype(dtype))
+            with counting() as log:
+                call(x)
+            ((_, counters),) = log.launches
+            assert counters.bytes_necessary == 2 * x.nbytes
+            # And the first element, which is taken from all, once more for each warp.
+            assert counters.bytes_moved <= 1.04 * counters.bytes_necessary
+            assert counters.bank_conflicts == 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("entry", "threads", "blocks"),
+    [("layer_vectors", 128, 8), ("layer_backward_vectors", 128, 8), ("group_vectors_long", 640, 1)],
+)
+def test_registers_of_rows(entry, threads, blocks, dtype):
+    """Enough blocks fit on a multiprocessor of an H200, and nothing leaves the registers."""
+    pytest.importorskip("llvmlite")
+    from pycnn.predict import code
+
+    used = code.of_kernel(
+        "norm/layer_vectors.cu", entry, (("SCALAR", SCALAR[dtype]),), "sm_90a"
+    ).resources
+    assert used.local == 0
+    assert occupancy("sm_90a", threads, used.registers, used.shared).blocks >= blocks
 
 
 #: Layout and shape: several tiles of channels, one of them short; planes of whole vectors and of

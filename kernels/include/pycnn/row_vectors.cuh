@@ -7,14 +7,51 @@
 
 constexpr int VECTORS = 4;  // of a thread, of each operand; as in the plan
 
-// Which elements of a row a thread has: neighbours in the group have neighbouring vectors. All
-// loops over them are unrolled: they stay in registers.
-struct RowVectors {
+template <bool YES>
+struct Whole {
+    static constexpr bool value = YES;
+};
+
+// Whether all arrays begin where 16 bytes do, as null does.
+template <typename... Arrays>
+__device__ __forceinline__ bool all_whole(const Arrays*... arrays) {
+    return (... && (reinterpret_cast<unsigned long long>(arrays) % sizeof(Vec) == 0));
+}
+
+// body(Whole) of rows in such arrays, or others. Asked once, in front of all that a thread does:
+// where the answers met again, ptxas would take vectors of 16 bits apart.
+template <typename Body, typename... Arrays>
+__device__ __forceinline__ void by_alignment(Body body, const Arrays*... arrays) {
+    if (all_whole(arrays...))
+        body(Whole<true>());
+    else
+        body(Whole<false>());
+}
+
+// A vector as it is, of which the compiler does not know that it has been taken apart before: else
+// it would keep numbers between the passes, in twice the registers.
+__device__ __forceinline__ Vec hidden(Vec vec) {
+#ifndef PYCNN_EMULATOR
+    if constexpr (sizeof(scalar_t) == 2) {
+        uint4 words;
+        memcpy(&words, &vec, sizeof(words));
+        asm volatile("" : "+r"(words.x), "+r"(words.y), "+r"(words.z), "+r"(words.w));
+        memcpy(&vec, &words, sizeof(words));
+    }
+#endif
+    return vec;
+}
+
+// The elements of a row that a thread has: neighbours in the group have neighbouring vectors. All
+// loops over them are unrolled: they stay in registers. WHOLE: they come and go in vectors, else
+// one by one. COUNT of them of each operand.
+template <bool WHOLE, int COUNT = VECTORS>
+struct AskedRow {
     index_t start;         // where the row begins
     int first, step, end;  // end: 0 for no row
 
     template <typename Group>
-    __device__ __forceinline__ RowVectors(const Group& group, index_t row, int length, bool there)
+    __device__ __forceinline__ AskedRow(const Group& group, index_t row, int length, bool there)
         : start(row * length),
           first(group.thread_rank * VEC_SIZE),
           step(group.size * VEC_SIZE),
@@ -24,74 +61,15 @@ struct RowVectors {
     __device__ __forceinline__ bool has(int k) const { return at(k) < end; }
 
     // All requested before any is used; `missing` where the row has no more: so that nobody has to
-    // ask again. Where the address is no multiple of 16 bytes, one by one.
-    __device__ __forceinline__ void load(const scalar_t* __restrict__ from, Vec (&vec)[VECTORS],
-                                         acc_t missing) const {
-        const bool vectors = skew(from) == 0;
-        from += start;
-        Vec none;
-#pragma unroll
-        for (int i = 0; i < VEC_SIZE; ++i) none.at[i] = from_acc(missing);
-#pragma unroll
-        for (int k = 0; k < VECTORS; ++k) vec[k] = none;
-        if (vectors) {
-#pragma unroll
-            for (int k = 0; k < VECTORS; ++k)
-                if (has(k)) vec[k] = *reinterpret_cast<const Vec*>(from + at(k));
-        } else {
-#pragma unroll
-            for (int k = 0; k < VECTORS; ++k)
-#pragma unroll
-                for (int i = 0; i < VEC_SIZE; ++i)
-                    if (has(k)) vec[k].at[i] = ldg(from + at(k) + i);
-        }
-    }
-
-    // Vector k of the result, made of values by value(i).
-    template <typename Value>
-    __device__ __forceinline__ void store(scalar_t* to, int k, Value value) const {
-        Vec vec;
-#pragma unroll
-        for (int i = 0; i < VEC_SIZE; ++i) vec.at[i] = from_acc(value(i));
-        scalar_t* const place = to + start + at(k);
-        if (skew(to) == 0)
-            *reinterpret_cast<Vec*>(place) = vec;
-        else
-#pragma unroll
-            for (int i = 0; i < VEC_SIZE; ++i) place[i] = vec.at[i];
-    }
-};
-
-template <bool YES>
-struct Whole {
-    static constexpr bool value = YES;
-};
-
-// body(Whole) of rows in `arrays`: whether all begin where 16 bytes do. Asked once, in front of all
-// that a thread does: where the answers met again, ptxas would take vectors of 16 bits apart.
-template <typename Body, typename... Arrays>
-__device__ __forceinline__ void by_alignment(Body body, const Arrays*... arrays) {
-    if ((... && (skew(arrays) == 0)))
-        body(Whole<true>());
-    else
-        body(Whole<false>());
-}
-
-// The same where that has been asked; WHOLE: in vectors, else one by one.
-template <bool WHOLE>
-struct AskedRow : RowVectors {
-    using RowVectors::RowVectors;
-
-    // All requested before any is used; `missing` where the row has no more: so that nobody has to
     // ask again.
-    __device__ __forceinline__ void load(const scalar_t* __restrict__ from, Vec (&vec)[VECTORS],
+    __device__ __forceinline__ void load(const scalar_t* __restrict__ from, Vec (&vec)[COUNT],
                                          acc_t missing) const {
         from += start;
         Vec none;
 #pragma unroll
         for (int i = 0; i < VEC_SIZE; ++i) none.at[i] = from_acc(missing);
 #pragma unroll
-        for (int k = 0; k < VECTORS; ++k) {
+        for (int k = 0; k < COUNT; ++k) {
             if constexpr (WHOLE) {
                 uint4 words;  // registers, not halves of them
                 memcpy(&words, &none, sizeof(words));
@@ -103,6 +81,33 @@ struct AskedRow : RowVectors {
                 for (int i = 0; i < VEC_SIZE; ++i)
                     if (has(k)) vec[k].at[i] = ldg(from + at(k) + i);
             }
+        }
+    }
+
+    // Those of vector k, which is there: of `vec`, which load() has filled; one by one they are read
+    // again, as so many loose elements do not stay in registers.
+    __device__ __forceinline__ void values(const scalar_t* __restrict__ from,
+                                           const Vec (&vec)[COUNT], int k,
+                                           acc_t (&value)[VEC_SIZE]) const {
+        if constexpr (WHOLE) {
+            const Vec own = hidden(vec[k]);
+            unpack(own.at, value);
+        } else {
+#pragma unroll
+            for (int i = 0; i < VEC_SIZE; ++i) value[i] = to_acc(ldg(from + start + at(k) + i));
+        }
+    }
+
+    // body(k, those values) of every vector that is there.
+    template <typename Body>
+    __device__ __forceinline__ void each(const scalar_t* __restrict__ from,
+                                         const Vec (&vec)[COUNT], Body body) const {
+#pragma unroll(WHOLE ? COUNT : 1)
+        for (int k = 0; k < COUNT; ++k) {
+            if (!has(k)) continue;
+            acc_t value[VEC_SIZE];
+            values(from, vec, k, value);
+            body(k, value);
         }
     }
 
