@@ -16,6 +16,7 @@ import pytest
 
 import pycnn
 from pycnn.dtypes import FLOATS
+from pycnn.emulator.ptx import module
 from pycnn.runtime.backends import backends
 from pycnn.runtime.route import resolved
 
@@ -97,6 +98,8 @@ def _sparse_on_device(array: np.ndarray, base: np.ndarray) -> object:
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """Each backend in turn; ``checked`` is the emulator's checked build."""
     name: str = request.param
+    if request.node.get_closest_marker("exhaustive"):  # all kernels as LLVM optimises them, too
+        request.getfixturevalue("monkeypatch").setattr(module, "MANY", 0)
     if name == "cuda":
         yield _cuda()
         _settle(request.config)

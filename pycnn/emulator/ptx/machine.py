@@ -42,14 +42,19 @@ def _target_machine(level: int) -> Any:
     )
 
 
-def compile_text(text: str, checked: bool) -> bytes:
-    """Object code of a module in LLVM's language."""
+def compile_text(text: str, checked: bool, optimised: bool = True) -> bytes:
+    """Object code of a module in LLVM's language.
+
+    What is not `optimised` comes in a tenth of the time, as each instruction is written, and runs
+    as fast where the runtime is called all the time, otherwise up to four times as long.
+    """
     binding = llvm()
-    machine = _target_machine(2)
+    level = 2 if optimised else 0
+    machine = _target_machine(level)
     # In a context of its own: the types and constants of the one of the process are never freed.
     module = binding.parse_assembly(text, binding.create_context())
     module.triple = machine.triple
-    options = binding.create_pipeline_tuning_options(2)
+    options = binding.create_pipeline_tuning_options(level)
     options.loop_vectorization = not checked
     options.slp_vectorization = not checked
     options.loop_unrolling = not checked

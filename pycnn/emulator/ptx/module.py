@@ -2,7 +2,9 @@
 
 import errno
 import functools
+import math
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +42,10 @@ from pycnn.runtime import cache
 
 #: What no name of a file has, but a text that is meant to be PTX.
 _OF_TEXT = (".version", "\n", "\0")
+
+#: LLVM optimises an entry that has run for so many seconds of the processor, or is launched with so
+#: many threads: most run for less time than that takes.
+LONG, MANY = 1.0, 1 << 20
 
 
 @functools.cache
@@ -184,6 +190,8 @@ class _Compiled:
 
     kernel: Any  # of the C++ runtime
     facts: Facts
+    optimised: bool
+    ran: float = 0.0  # seconds of the processor
 
 
 class PtxKernel(Launchable):
@@ -285,18 +293,34 @@ class PtxKernel(Launchable):
         if enable_cooperative_groups:
             check_cooperative(grid3, block3)
         self._module._globals.cooperate(enable_cooperative_groups)
+        many = math.prod(grid3) * math.prod(block3) >= MANY
+        if many or self._compiled.ran > LONG:
+            self.optimise()
+        began = time.process_time()
         report, counters = self._compiled.kernel.launch(
             grid3, block3, cluster3, shared_mem, at, self._module._globals.address,
             config.get("PYCNN_EMULATOR_THREADS") or CORES, order, seed, checked,
             time_limit(self._module.timeout), self._module.max_steps, ranges, constants,
             guarded.numbers if guarded and checked else [], self._module.same_value_races,
         )  # fmt: skip
+        self._compiled.ran += time.process_time() - began
         self.counters = Counters(**counters) if counters else None
         note(self.name, self.counters)
         if guarded:
             guarded.write_back(self.name)
         if report is not None:
             raise self._error(report, block3)
+
+    def optimise(self) -> None:
+        """Have LLVM optimise the code now, rather than once it has run for a second.
+
+        What comes out computes the same bits and reports the same.
+        """
+        if not self._compiled.optimised:
+            known = self._module._kernels[self._function.name]  # by another kernel of the entry
+            self._compiled = (
+                known if known.optimised else _loaded(self._module, self._function, optimised=True)
+            )
 
     def _error(
         self, report: dict[str, Any], block: tuple[int, int, int]
@@ -328,27 +352,35 @@ class PtxKernel(Launchable):
 
 
 def _compile(module: PtxModule, function: Function) -> _Compiled:
-    """An entry in memory, compiled if the cache does not have it."""
+    """An entry in memory, compiled if the cache does not have it; optimised if it has that."""
     known = module._kernels.get(function.name)
     if known is not None:
         return known
-    names = tuple(runtime().PTX_FUNCTIONS)
-    key = cache.key(
-        "ptx", _generator(), module._text, function.name, str(module.checked),
-        machine.fingerprint(), *names,
+    there = cache.find(_key(module, function, True), ".bin") is not None
+    return _loaded(module, function, optimised=there)
+
+
+def _key(module: PtxModule, function: Function, optimised: bool) -> str:
+    return cache.key(
+        "ptx", _generator(), module._text, function.name, str(module.checked), str(optimised),
+        machine.fingerprint(), *runtime().PTX_FUNCTIONS,
     )  # fmt: skip
 
+
+def _loaded(module: PtxModule, function: Function, *, optimised: bool) -> _Compiled:
     def build(path: Path) -> None:
         program = _translated(module, function)
         facts = Facts.of(module._module, program)
-        path.write_bytes(facts.packed(machine.compile_text(program.text, module.checked)))
+        code = machine.compile_text(program.text, module.checked, optimised)
+        path.write_bytes(facts.packed(code))
 
-    facts, code = Facts.unpacked(cache.get_or_build(key, ".bin", build).read_bytes())
-    address = machine.load(code, function.name)
+    entry = cache.get_or_build(_key(module, function, optimised), ".bin", build)
+    facts, code = Facts.unpacked(entry.read_bytes())
     kernel = runtime().PtxKernel(
-        address, function.name, facts.words, facts.sites, facts.shared, facts.dynamic
-    )
-    compiled = _Compiled(kernel, facts)
+        machine.load(code, function.name), function.name,
+        facts.words, facts.sites, facts.shared, facts.dynamic,
+    )  # fmt: skip
+    compiled = _Compiled(kernel, facts, optimised)
     module._kernels[function.name] = compiled
     return compiled
 

@@ -63,6 +63,7 @@ def each(
     parameters = ", ".join(f".param .u64 p{k}" for k in range(len(inputs)))
     text = entry("\n".join(lines), f"{parameters}, .param .u64 out")
     kernel = PtxModule(text, checked=checked).get_function("test")
+    kernel.optimise()  # which would show what the language of LLVM leaves undefined
     out = np.zeros(size, result)
     for start in range(0, size, 1024):
         part = [i.ravel()[start : start + 1024] for i in inputs]
