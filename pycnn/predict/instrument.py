@@ -40,10 +40,10 @@ class Access:
     line : int
         Of the PTX.
     opcode : str
-    space : {"global", "shared", "bulk"}
+    space : {"global", "shared", "bulk", "cluster"}
         ``cp.async`` is two: it reads global memory and writes shared memory. ``bulk`` stands for
         the bytes that an ``mbarrier`` expects, what tensor copies bring, and for those of the boxes
-        that tensor copies take to global memory.
+        that tensor copies take to global memory; ``cluster`` for what other blocks' copies bring.
     kind : {"load", "store", "atomic"}
     size : int
         Bytes a thread moves.
@@ -241,9 +241,9 @@ def _accesses(op: str, operands: str, line: int, block: int) -> Iterator[Access]
         size = int(operands.rpartition("]")[2].split(",")[1])
         yield Access(line, op, "global", "load", size, block)
         yield Access(line, op, "shared", "store", size, block)
-    elif stem == "mbarrier" and {"arrive", "expect_tx"} <= {*parts}:
+    elif stem == "mbarrier" and "expect_tx" in parts:
         # Without an arrival there come bytes that another block of the cluster copies.
-        yield Access(line, op, "bulk", "load", 0, block)
+        yield Access(line, op, "bulk" if "arrive" in parts else "cluster", "load", 0, block)
     elif op.startswith("cp.async.bulk.tensor.") and "bulk_group" in parts:
         yield Access(line, op, "bulk", "store", 0, block)
     elif stem in ("ldmatrix", "stmatrix"):
@@ -261,8 +261,8 @@ def _accesses(op: str, operands: str, line: int, block: int) -> Iterator[Access]
 
 def _with_slots(accesses: Sequence[Access]) -> tuple[tuple[Access, ...], int]:
     """Accesses with their room, and the room of all."""
-    groups = {"global": "global", "shared": "shared", "bulk": "global", "local": "none"}
-    number = Counter(groups[a.space] for a in accesses)
+    groups = {"shared": "shared", "local": "none"}
+    number = Counter(groups.get(a.space, "global") for a in accesses)
     room = {
         "global": min(MOST_GLOBAL, max(8, GLOBAL_SLOTS // max(1, number["global"]))),
         "shared": min(MOST_SHARED, max(4, SHARED_SLOTS // max(1, number["shared"]))),
@@ -270,7 +270,7 @@ def _with_slots(accesses: Sequence[Access]) -> tuple[tuple[Access, ...], int]:
     }
     made, offset = [], 0
     for access in accesses:
-        slots = room[groups[access.space]]
+        slots = room[groups.get(access.space, "global")]
         made.append(replace(access, slots=slots, offset=offset))
         offset += slots
     return tuple(made), offset
@@ -282,7 +282,7 @@ def _trace(access: Access, code: re.Match[str], widths: dict[str, str], threads:
     operands = code["operands"]
     if access.space == "bulk" and access.kind == "store":
         text = _box_bytes(operands)
-    elif access.space == "bulk":
+    elif access.space in ("bulk", "cluster"):
         value = operands.rpartition(",")[2].strip()
         text = f" mov.u32 %pycnn_i, {value}; cvt.u64.u32 %pycnn_a, %pycnn_i; "
     else:

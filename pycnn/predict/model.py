@@ -16,7 +16,7 @@ import numpy as np
 from pycnn.predict import counts, registers, traffic
 from pycnn.predict.code import Code
 from pycnn.predict.gpus import PARTITIONS, Gpu
-from pycnn.predict.pipes import latency, mma_kind, pipe_clocks
+from pycnn.predict.pipes import latency, mma_kind, pipe_clocks, shared_bytes
 from pycnn.predict.queue import Warp, in_waves
 from pycnn.predict.sample import WARP, Run
 from pycnn.predict.sass import Instruction, Listing
@@ -54,6 +54,9 @@ POWER = ("issue", "registers", "fma", "tensor")
 #: Lines of L1 that are looked up in a clock, behind the first (gpu-strides of RRZE-HPC/gpu-benches:
 #: 9 lines in 3.0 clocks, 31 in 8.5, on A40, A100 and H200).
 TAGS = 4
+
+#: Bytes that the banks of shared memory deliver or take in a clock.
+ALL_BANKS = 128
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,8 @@ def load(code: Code, run: Run, gpu: Gpu, shared: int = 0) -> Load:
     bytes_ = traffic.footprint(run, room, gpu.l2_mib * 2**20, resident)
 
     hits = max(0.0, 1 - bytes_.l2_bytes / max(bytes_.l1_bytes, 1.0))
-    clocks = _units(code.listing, executed, found, hits, gpu)  # of the grid, on one multiprocessor
+    copied = traffic.bulk_bytes(run, "bulk", "cluster")
+    clocks = _units(code.listing, executed, found, hits, copied, gpu)  # of the grid, on one SM
     of_warp = {name: value / (blocks * run.warps) for name, value in clocks.items()}
     mix: dict[str, float] = {}
     for instruction, times in per_instruction:
@@ -209,9 +213,17 @@ def predict(code: Code, run: Run, gpu: Gpu, shared: int = 0) -> Prediction:
 
 
 def _units(
-    listing: Listing, executed: np.ndarray, found: list[Pattern], hits: float, gpu: Gpu
+    listing: Listing,
+    executed: np.ndarray,
+    found: list[Pattern],
+    hits: float,
+    copied: float,
+    gpu: Gpu,
 ) -> dict[str, float]:
-    """Clocks that each unit of one multiprocessor would need for all warps of the grid."""
+    """Clocks that each unit of one multiprocessor would need for all warps of the grid.
+
+    `copied`: bytes that tensor copies write to shared memory, or read there.
+    """
     clocks = dict.fromkeys((*FRONT, *MEMORY), 0.0)
     for block, times in zip(listing.blocks(), executed, strict=True):
         inside = listing.instructions[block.begin : block.end]
@@ -224,8 +236,10 @@ def _units(
             clocks["registers"] += times * (1 + bubbles) / PARTITIONS
             for pipe, each in of_pipes.items():
                 clocks[pipe] += times * each / PARTITIONS
+            clocks["shared banks"] += times * shared_bytes(instruction) / ALL_BANKS
             if mma_kind(instruction) is None and instruction.base in _MEMORY:
                 clocks["load/store"] += times * WARP / gpu.ldst_lanes
+    clocks["shared banks"] += copied / ALL_BANKS
     for pattern in found:
         access = pattern.access
         if access.space == "shared":

@@ -52,6 +52,17 @@ def multiply_adds(instruction: Instruction) -> float:
     return 2048.0
 
 
+def shared_bytes(instruction: Instruction) -> float:
+    """What a product of a warpgroup reads of shared memory, a warp: B, and A if it lies there."""
+    group = _GROUP.match(instruction.op)
+    if not group:
+        return 0.0
+    m, n, k = map(int, group.groups())
+    bits = 8 if instruction.base != "HGMMA" else 32 if mma_kind(instruction) == "tf32" else 16
+    from_registers = not instruction.operands.split(",")[1].strip().startswith("gdesc")
+    return (n + m * (not from_registers)) * k * bits / 8 / 4
+
+
 def pipe_clocks(instruction: Instruction, gpu: Gpu) -> dict[str, float]:
     """Clocks of one partition that an instruction takes of each of its pipes."""
     base = instruction.base

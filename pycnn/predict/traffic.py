@@ -188,7 +188,7 @@ def footprint(run: Run, l1_room: float, l2_room: float, resident: int) -> Footpr
         stored.append(SECTOR * stores)
         asked.append(SECTOR * (loads + stores))
         missed.append(SECTOR * (min(loads, _misses(keys, l1_room) * scale) + stores))
-    bulk = _bulk(run)
+    bulk = bulk_bytes(run, "bulk")
     l1, l2 = run.total(asked) + bulk, run.total(missed) + bulk
     dram, necessary = _memory(run, accesses, l2, l2_room, resident)
     return Footprint(l1, l2, dram, necessary, run.total(stored) / max(l2, 1.0))
@@ -221,11 +221,11 @@ def _misses(keys: Sequence[np.ndarray], room: float) -> float:
     return best
 
 
-def _bulk(run: Run) -> float:
-    """Bytes that tensor copies bring."""
+def bulk_bytes(run: Run, *spaces: str) -> float:
+    """Bytes that tensor copies move, of accesses of these spaces."""
     total = 0.0
     for access in run.code.accesses:
-        if access.space == "bulk":
+        if access.space in spaces:
             each = []
             for sample in run.samples:
                 rows = sample.traces[access.offset : access.offset + access.slots]

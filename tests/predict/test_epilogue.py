@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import pycnn
-from pycnn.predict import code, counts, gpus, plans, sample
+from pycnn.plan.estimate import way_of
+from pycnn.predict import code, counts, gpus, plans, sample, traffic
 
 pytest.importorskip("llvmlite")
 
@@ -56,7 +57,10 @@ def test_instructions_an_output(filters, most):
         if times and any(i.line in own for i in inside):
             each += times * len(inside) * 32 / prod(y)
             names |= {i.base for i in inside}
-    print(each)
+    # A step of k, all of it copied for all blocks of a cluster, and y by boxes.
+    way = way_of(launch)
+    copied = way.tiles(32 * 56 * 56, filters, 1) * sum(way.tile) * 128 + 2 * prod(y)
+    assert traffic.bulk_bytes(run, "bulk", "cluster") == pytest.approx(copied, rel=0.03)
     assert {"FFMA", "FADD", "FMNMX", "STSM"} <= names
     assert "HGMMA" not in names
     assert each <= most

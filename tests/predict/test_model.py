@@ -9,7 +9,7 @@ from pycnn.bench.calls import described
 from pycnn.bench.operations import OPERATIONS
 from pycnn.dtypes import numpy_dtype
 from pycnn.plan.conv import ALGORITHMS
-from pycnn.predict import gpus, model, plans, sass, traffic
+from pycnn.predict import gpus, model, pipes, plans, sass, traffic
 from pycnn.predict.sample import ALIGNMENT, aligned, axis_samples, run
 from pycnn.runtime.target import Target, planned_for
 
@@ -222,6 +222,22 @@ def test_places_stand_for_the_whole_axis() -> None:
 def test_control_words() -> None:
     word = 5 << 41 | 3 << 46 | 7 << 49 | 0b101 << 52
     assert sass.decode(word) == (5, 3, 7, 0b101)
+
+
+@pytest.mark.parametrize(
+    ("op", "operands", "read"),
+    [
+        ("HGMMA.64x128x16.F32.BF16", "R24, gdesc[UR8], R24, UP0", (64 + 128) * 32),
+        ("HGMMA.64x128x16.F32.BF16", "R24, R4, gdesc[UR8], R24", 128 * 32),
+        ("HGMMA.64x64x8.F32.TF32", "R24, gdesc[UR8], R24", (64 + 64) * 32),
+        ("QGMMA.64x256x32.F32.E4M3.E4M3", "R24, gdesc[UR8], R24", (64 + 256) * 32),
+        ("HMMA.16816.F32.BF16", "R4, R8, R12, R4", 0),
+    ],
+)
+def test_products_of_warpgroups_read_shared_memory(op: str, operands: str, read: int) -> None:
+    """32 bytes of k of A and B, once for the four warps; not an operand from registers."""
+    one = sass.Instruction(op, operands, "", 0, (), 1, 7, 7, 0)
+    assert 4 * pipes.shared_bytes(one) == read
 
 
 def test_every_figure_has_a_source() -> None:
