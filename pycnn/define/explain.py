@@ -16,6 +16,7 @@ from pycnn.define.call import Call
 from pycnn.define.operation import Operation
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.plan._chunks import in_brief
 from pycnn.plan.choice import Candidate, Choice
 from pycnn.runtime.active import active_backend
 from pycnn.runtime.plan import Launch, Plan, Transform
@@ -45,7 +46,8 @@ class Way:
         planned for, from the plan alone (docs/model.md).
     workspace_bytes : int
     kernels : tuple of str
-        What is launched, in order.
+        What is launched, in order; of chunks of images that are alike it is told once, with how
+        often.
     measured_us : float, optional
         By ``pycnn tune``, on this machine.
     predicted_us : float, optional
@@ -215,7 +217,7 @@ def explained(definition: Operation, call: Call, gpu: str | None, on_cpu: bool) 
     """
     planned, place = _place(gpu)
     predict = predictor(gpu, call)
-    with planned_for(planned):
+    with planned_for(planned), in_brief():
         choices = definition.choices(call)
         results = tuple(_result(choice, predict) for choice in choices)
         if not choices:
@@ -369,7 +371,9 @@ def _planned(way: Way, plan: Plan, predict: Predictor) -> Way:
 
 
 def _step(step: Launch | Transform) -> str:
-    return str(step.kernel) if isinstance(step, Launch) else f"{step.kind} by the library"
+    if not isinstance(step, Launch):
+        return f"{step.kind} by the library"
+    return f"{step.kernel}, {step.times} times" if step.times > 1 else str(step.kernel)
 
 
 def _only(definition: Operation, call: Call, predict: Predictor) -> Result:

@@ -1,8 +1,10 @@
 """How many images at a time, within a limit on workspace."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pycnn.plan.conv_problem import Unsupported
+from pycnn.runtime.plan import BRIEF, TIMES
 from pycnn.shapes import ceil_div
 
 
@@ -36,7 +38,33 @@ def images_at_a_time(n: int, each: int, fixed: int, limit: int, goal: int) -> in
     return ceil_div(n, ceil_div(n, min(n, most)))
 
 
+@contextmanager
+def in_brief() -> Iterator[None]:
+    """Plans made inside have the launches of chunks that are alike once, with how often.
+
+    They are made in no time whatever the number of images, to be estimated and told, not to be run.
+    """
+    token = BRIEF.set(True)
+    try:
+        yield
+    finally:
+        BRIEF.reset(token)
+
+
 def chunks(n: int, images: int) -> Iterator[tuple[int, int]]:
-    """First image and number of images of every chunk."""
-    for first in range(0, n, images):
-        yield first, min(images, n - first)
+    """First image and number of images of every chunk.
+
+    In brief those between the first, which may begin a sum, and the last one are the second.
+    """
+    between = ceil_div(n, images) - 2
+    if not BRIEF.get() or between < 2:
+        for first in range(0, n, images):
+            yield first, min(images, n - first)
+        return
+    last = (between + 1) * images
+    for first, times in ((0, 1), (images, between), (last, 1)):
+        token = TIMES.set(times)
+        try:
+            yield first, min(images, n - first)
+        finally:
+            TIMES.reset(token)

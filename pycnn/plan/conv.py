@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pycnn.plan._chunks import in_brief
 from pycnn.plan.choice import Candidate
 from pycnn.plan.conv_algorithm import Algorithm, in_words
 from pycnn.plan.conv_depthwise import DEPTHWISE
@@ -69,7 +70,8 @@ def algorithms(problem: Problem, direction: str, limit: int) -> list[Candidate]:
     for algorithm, score, reason, estimate in _order(problem, direction, limit):
         name, by_name = algorithm.name, algorithm.by_name
         try:
-            plan = algorithm.plan(problem, direction, limit)
+            with in_brief():
+                plan = algorithm.plan(problem, direction, limit)
         except Unsupported as unsupported:
             candidates.append(Candidate(name, 0, False, str(unsupported), score, by_name))
         else:

@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from pycnn.dtypes import FLOATS
+from pycnn.plan._chunks import in_brief
 from pycnn.plan.conv_algorithm import Algorithm
 from pycnn.plan.conv_problem import Problem, Unsupported
 from pycnn.plan.estimate import Estimate, estimate
@@ -97,7 +98,8 @@ def _by_time(places: list[Place], problem: Problem, direction: str, limit: int) 
     others: list[Place] = []
     for place in places:
         try:
-            plan = place.algorithm.plan(problem, direction, limit)
+            with in_brief():
+                plan = place.algorithm.plan(problem, direction, limit)
         except Unsupported:
             others.append(place)
             continue

@@ -99,7 +99,9 @@ def estimate(plan: Plan, arrays: Mapping[str, int]) -> Estimate | None:
     if not launches or len(launches) < len(plan.launches):
         return None
     # Of chunks of images each has its part of what the plan is given.
-    parts = Counter(launch.kernel for launch in launches)
+    parts: Counter[Kernel] = Counter()
+    for launch in launches:
+        parts[launch.kernel] += launch.times
     known: dict[tuple[object, ...], tuple[float, str]] = {}
     found = []
     for launch in launches:
@@ -114,8 +116,8 @@ def estimate(plan: Plan, arrays: Mapping[str, int]) -> Estimate | None:
             )
             known[alike] = of_launch(launch, cost, bytes_, gpu)
         found.append(known[alike])
-    times = sum(time for time, _ in found)
-    between = gpu.launch_us * len(found)
+    times = sum(launch.times * time for launch, (time, _) in zip(launches, found, strict=True))
+    between = gpu.launch_us * sum(parts.values())
     return Estimate(times + between, "launch" if between > times else max(found)[1])
 
 

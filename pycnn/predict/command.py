@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,10 @@ def _of_operation(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
             kernel = launch.kernel
             compiled = code.of_kernel(kernel.file, kernel.entry, kernel.defines, gpu.arch)
             run = plans.sampled(compiled, launch, bound, arguments.blocks)
-            yield profile(compiled, run, gpu, launch.shared, str(sources.kernel_path(kernel.file)))
+            found = profile(
+                compiled, run, gpu, launch.shared, str(sources.kernel_path(kernel.file))
+            )
+            yield replace(found, times=launch.times)
 
 
 def _aligned(array: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pycnn.plan._chunks import in_brief
 from pycnn.plan.estimate import blocks_of
 from pycnn.predict import code, keep, sample
 from pycnn.predict.gpus import Gpu
@@ -87,7 +88,7 @@ def planned_on(gpu: Gpu) -> Iterator[None]:
 
 
 def planned(call: Callable[[], object]) -> list[Bound]:
-    """What a call on NumPy arrays would launch by kernels; its result is not computed.
+    """What a call on NumPy arrays would launch by kernels, in brief; its result is not computed.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ def planned(call: Callable[[], object]) -> list[Bound]:
         Such as ``lambda: pycnn.relu(x)``.
     """
     seen = _Seen()
-    with use_backend("emulator"), stand_in_executor("emulator", seen):
+    with use_backend("emulator"), stand_in_executor("emulator", seen), in_brief():
         call()
     return seen.plans
 
@@ -155,7 +156,7 @@ def of_plans(
                 alike = _alike(launch)
                 if alike not in known:  # image after image, say
                     known[alike] = of_launch(launch, bound, gpu, most, runs)
-                found.append(known[alike])
+                found += [known[alike]] * launch.times
     return OfPlan(algo, found, skipped)
 
 

@@ -102,6 +102,8 @@ class Profile:
         For the named GPU; predicted, never measured.
     local : int
         Bytes of a thread's stack, where registers are spilled to.
+    times : int
+        How often it is launched, each time on other images.
     lines : list of Line
         Those that have instructions, in the order of file and line.
     loops : list of Loop
@@ -116,6 +118,7 @@ class Profile:
     loops: list[Loop]
     ptx: list[tuple[str, str, int, float]]
     machine: list[tuple[str, str, int, float]]
+    times: int = 1
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the two listings."""
@@ -123,6 +126,7 @@ class Profile:
         return {
             "format": FORMAT,
             "kernel": p.entry,
+            "times": self.times,
             "gpu": p.gpu,
             "predicted": {
                 "time_us": p.time_us, "bound": p.bound, "busy_us": dict(p.busy), "advice": p.advice
@@ -299,6 +303,8 @@ def text(found: Profile, width: int = 80, most: int = 20) -> list[str]:
         "  " + ", ".join(f"{name} {us:.3g}" for name, us in _busiest(p)) + " us alone",
         f"  {_bytes(p)}",
     ]
+    if found.times > 1:
+        said.append(f"  launched {found.times} times, each on other images; all here is of one")
     said += [f"  would pay: {advice}" for advice in p.advice]
     if found.loops:
         inner = max(found.loops, key=lambda loop: loop.times * loop.instructions)

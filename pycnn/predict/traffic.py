@@ -264,9 +264,10 @@ def _memory(
     whole = sum(size for begin, size in run.arrays.values()
                 if len(_touched(middle, accesses, begin, size)))  # fmt: skip
     bulk = any(a.space == "bulk" for a in run.code.accesses)
-    necessary = (
-        sum(size for _, size in run.arrays.values()) if bulk else max(total, min(whole, l2_bytes))
-    )
+    if bulk:  # a launch may be given arrays that it touches a part of
+        necessary = min(float(sum(size for _, size in run.arrays.values())), l2_bytes)
+    else:
+        necessary = max(total, min(whole, l2_bytes))
     if wave <= room:
         return float(necessary), float(necessary)
     return float(max(necessary, min(l2_bytes, waves * wave))), float(necessary)

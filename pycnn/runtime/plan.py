@@ -5,6 +5,7 @@ tested; the executors ``cuda`` and ``emulator`` both run it as it stands.
 """
 
 from collections.abc import Callable, Mapping, MutableMapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -22,6 +23,12 @@ MAX_BLOCK_THREADS = 1024
 
 #: Value of the macro SCALAR, the element type that a kernel is compiled for, by name of the dtype.
 SCALAR = {f.name: f.scalar for f in FLOATS.values()}
+
+
+#: Whether plans are made in brief (`pycnn.plan._chunks`), and how often what is planned now is
+#: launched then.
+BRIEF: ContextVar[bool] = ContextVar("pycnn_brief", default=False)
+TIMES: ContextVar[int] = ContextVar("pycnn_times", default=1)
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,8 @@ class Launch:
     unaligned : Launch, optional
         What is launched instead where an array of a `TensorMap` begins at no multiple of 16 bytes,
         which only the executor knows. Without it that is an error.
+    times : int
+        How often, each time on another part of the arrays. Always once in a plan that is to be run.
     """
 
     kernel: Kernel
@@ -148,6 +157,7 @@ class Launch:
     args: tuple[Argument, ...]
     shared: int = 0
     unaligned: "Launch | None" = None
+    times: int = field(default_factory=TIMES.get)
 
     @property
     def maps(self) -> tuple[TensorMap, ...]:

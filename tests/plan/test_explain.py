@@ -1,6 +1,7 @@
 """What `pycnn.explain` says is what planning does, and nothing else."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -9,10 +10,16 @@ import pycnn
 from pycnn.bench.calls import described
 from pycnn.bench.operations import OPERATIONS
 from pycnn.cli import main
+from pycnn.define.views import View
 from pycnn.emulator import KernelTimeoutError
 from pycnn.plan import conv
+from pycnn.plan._chunks import in_brief
+from pycnn.plan.conv_problem import Problem
+from pycnn.plan.estimate import estimate
 from pycnn.plan.gemm import VERSIONS
 from pycnn.predict import plans as predict_plans
+from pycnn.runtime.backends import stand_in_executor
+from pycnn.runtime.plan import Launch
 from pycnn.runtime.target import Target, planned_for
 
 LAYER = {"padding": 1, "layout": "NHWC", "dtype": "bfloat16"}
@@ -53,6 +60,71 @@ def test_every_algorithm_is_there_and_the_refused_say_why():
     assert not found["depthwise"].kernels
     assert found["implicit_gemm_tf32"].by_name
     assert {*VERSIONS} == {*ways(pycnn.explain("gemm", (64, 64), (64, 64)))}
+
+
+def test_any_number_of_images_is_explained_by_as_many_launches():
+    """Of chunks of images the first, one of those between, with how often, and the last."""
+    few, many = (
+        ways(pycnn.explain("conv2d", (n, 7, 48, 48), (9, 7, 3, 3), padding=1))
+        for n in (3000, 2**24 + 5)
+    )
+    for name in ("im2col", "fft", "winograd_f2", "winograd_f4"):
+        assert len(few[name].kernels) == len(many[name].kernels) < 24
+        assert any(kernel.endswith(" times") for kernel in many[name].kernels)
+
+
+def test_a_plan_in_brief_launches_what_the_plan_does():
+    shapes = (700, 7, 24, 26), (9, 7, 3, 3), (700, 9, 24, 26)
+    problem = Problem(*(View.contiguous(s, "float32") for s in shapes), pad_begin=(1, 1))
+    seen, estimated = set(), 0
+    for direction in ("forward", "backward_input", "backward_weight"):
+        for name in conv.names(direction):
+            for limit in (2**28, 2**24):
+                try:
+                    full = conv.plan(problem, direction, name, limit)
+                except ValueError:
+                    continue
+                with in_brief():
+                    brief = conv.plan(problem, direction, name, limit)
+                assert brief.allocated == full.allocated
+                assert _counted(brief) == _counted(full), (direction, name)
+                assert {s.times for s in full.launches if isinstance(s, Launch)} == {1}
+                with planned_for(Target("sm_90a", 132)):
+                    short, whole = (estimate(plan, {"x": 2**24}) for plan in (brief, full))
+                assert (short is None) == (whole is None)
+                if short and whole:
+                    assert short.time_us == pytest.approx(whole.time_us)
+                    assert short.bound == whole.bound
+                    estimated += 1
+                if len(brief.launches) < len(full.launches):
+                    seen.add((direction, name))
+    assert {name for _, name in seen} >= {"im2col", "fft", "winograd_f2", "winograd_f4"}
+    assert estimated > 5
+
+
+def test_no_call_runs_what_was_planned_in_brief():
+    x, weight = np.zeros((6000, 3, 24, 24), np.float32), np.zeros((5, 3, 3, 3), np.float32)
+
+    def call():
+        return pycnn.conv2d(x, weight, algo="im2col")
+
+    ((brief, _),) = predict_plans.planned(call)
+    seen = predict_plans._Seen()
+    with pycnn.use_backend("emulator"), stand_in_executor("emulator", seen):
+        call()
+    ((full, _),) = seen.plans
+    assert {step.times for step in full.launches} == {1}
+    assert _counted(brief) == _counted(full)
+    assert len(brief.launches) < len(full.launches)
+
+
+def _counted(plan):
+    """Launches by kernel and grid."""
+    counts = Counter()
+    for step in plan.launches:
+        if isinstance(step, Launch):
+            counts[step.kernel, step.grid] += step.times
+    return counts
 
 
 def test_an_architecture_decides():

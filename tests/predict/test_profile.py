@@ -78,7 +78,7 @@ def test_what_is_said_of_it(found: profile.Profile) -> None:
 def test_json_has_a_format_and_everything_by_name(found: profile.Profile) -> None:
     told = json.loads(json.dumps(found.as_json()))
     assert told["format"] == profile.FORMAT
-    assert told["kernel"] == "scale"
+    assert (told["kernel"], told["times"]) == ("scale", 1)
     assert {line["line"] for line in told["lines"]} >= {4, 5, 6, 7}
     assert told["predicted"]["time_us"] > 0
     assert told["local"] == 0
@@ -169,6 +169,15 @@ def test_a_kernel_that_hangs_is_one_error(
     said = capsys.readouterr().err
     assert "not done after" in said
     assert len(said.splitlines()) == 1
+
+
+def test_chunks_of_images_are_taken_apart_once(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("cuda.bindings")
+    words = ("profile", "conv2d", "--algo", "im2col", "--shape", "n70000c3h24w24k5r3s3p1")
+    assert main([*words, "--gpu", "a100", "--blocks", "1"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("im2col: grid") <= 3
+    assert re.search(r"launched \d+ times, each on other images", said)
 
 
 def test_kernels_of_the_gpu_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
