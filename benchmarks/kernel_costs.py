@@ -1,6 +1,6 @@
 """What `auto` reckons with: the cost of every kernel of convolution, by architecture.
 
-    python benchmarks/kernel_costs.py [--arch sm_90a ...] [--only WORD] [--all]
+    python benchmarks/kernel_costs.py [--arch sm_90a ...] [--only WORD] [--all] [--jobs 2]
         --json pycnn/plan/kernel_costs.json --force
 
 The file is that of `pycnn.plan.estimate`. Of every kernel, with its
@@ -8,13 +8,14 @@ macros, that an algorithm launches for ResNet-50 or MobileNet (VGG-16 and GoogLe
 do not launch), two launches are run by a few blocks in the emulator, a shallow and a deep one. What
 a warp of each keeps busy is `pycnn.predict.model.load`; a line through both is kept. It is compiled
 once for each architecture and run once, where PTX is the same. Nothing is fitted, and no GPU is
-needed. A kernel whose sources are as they were is not done again without ``--all``.
+needed. Where machine code and both launches are as they were, the cost is kept without ``--all``,
+which is for changes of the model.
 """
 
 import argparse
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,15 +29,15 @@ from pycnn.plan.conv import ALGORITHMS
 from pycnn.plan.conv_order import CONTENDS
 from pycnn.plan.conv_problem import Unsupported
 from pycnn.plan.estimate import Cost, blocks_of, depth_of
-from pycnn.predict import code, gpus, keep, plans, sample
+from pycnn.predict import code, gpus, plans, sample
 from pycnn.predict.counts import of_blocks
 from pycnn.predict.gpus import PARTITIONS, Gpu
 from pycnn.predict.model import FRONT, MEMORY, load
 from pycnn.predict.pipes import mma_kind, multiply_adds
-from pycnn.runtime import cache, nvrtc
+from pycnn.runtime import cache
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.files import write_json
-from pycnn.runtime.options import with_json
+from pycnn.runtime.options import positive, with_json
 from pycnn.runtime.plan import Kernel, Launch, Plan
 from pycnn.runtime.target import Target, planned_for
 
@@ -77,6 +78,10 @@ class Found(NamedTuple):
         return tuple(argument is None for argument in self.launch.args)
 
 
+#: A shallow and a deep launch of a kernel, and a row of the file.
+Pair, Row = tuple[Found, Found], dict[str, Any]
+
+
 def launches(gpu: Gpu, names: tuple[str, ...], batch: int) -> Iterator[Found]:
     """Of every algorithm for every layer of some networks."""
     op = OPERATIONS["conv2d"]
@@ -104,7 +109,7 @@ def _plans(choice: Any, direction: str) -> Iterator[Plan]:
                 continue
 
 
-def kernels(gpu: Gpu) -> dict[Kernel, tuple[Found, Found]]:
+def kernels(gpu: Gpu) -> dict[Kernel, Pair]:
     """A shallow and a deep launch of every kernel."""
     found: dict[Kernel, list[Found]] = {}
     for names in (NETWORKS, OTHERS):
@@ -117,7 +122,7 @@ def kernels(gpu: Gpu) -> dict[Kernel, tuple[Found, Found]]:
     return {kernel: _pair(several) for kernel, several in found.items()}
 
 
-def _pair(several: list[Found]) -> tuple[Found, Found]:
+def _pair(several: list[Found]) -> Pair:
     """Of the form with most depths the shallowest and the deepest within the bounds.
 
     Of each depth it is the launch with fewest tiles a block, then of fewest images, where waiting
@@ -133,7 +138,7 @@ def _pair(several: list[Found]) -> tuple[Found, Found]:
     return by_depth[shallow], by_depth[deep]
 
 
-def sampled(found: Found, compiled: code.Code) -> sample.Run:
+def sampled(found: Found, compiled: code.Code, runs: plans.Runs) -> sample.Run:
     """Run a few blocks of a launch."""
     arrays = {
         name: sample.aligned(view.shape, numpy_dtype(view.dtype))
@@ -141,12 +146,8 @@ def sampled(found: Found, compiled: code.Code) -> sample.Run:
     }
     for launch, bound in plans.launches(found.plan, arrays):
         if launch is found.launch:
-            return plans.sampled(compiled, launch, bound, 4)
+            return plans.sampled(compiled, launch, bound, 4, runs)
     raise ValueError(f"{found.launch.kernel}: not in its plan")
-
-
-def compiled_for(kernel: Kernel, gpu: Gpu) -> code.Code:
-    return code.of_kernel(kernel.file, kernel.entry, kernel.defines, gpu.arch)
 
 
 def point(found: Found, run: sample.Run, compiled: code.Code, gpu: Gpu) -> dict[str, Any]:
@@ -179,14 +180,9 @@ def line(low: float, high: float, at: tuple[float, float]) -> list[float]:
     return [float(f"{low - slope * at[0]:.5g}"), float(f"{slope:.5g}")]
 
 
-def cost(pair: tuple[Found, Found], gpu: Gpu, runs: dict[Any, Any]) -> dict[str, Any]:
-    """A row of the file; `runs` keeps what was run, by kernel and PTX."""
-    kernel = pair[0].launch.kernel
-    compiled = compiled_for(kernel, gpu)
-    key = (kernel, hash(plans.body(compiled)))
-    if key not in runs:
-        runs[key] = [sampled(found, compiled) for found in pair]
-    points = [point(found, run, compiled, gpu) for run, found in zip(runs[key], pair, strict=True)]
+def cost(pair: Pair, compiled: code.Code, gpu: Gpu, runs: plans.Runs) -> Row:
+    """A row of the file."""
+    points = [point(found, sampled(found, compiled, runs), compiled, gpu) for found in pair]
     at = (pair[0].depth, pair[1].depth)
     lines = {
         name: line(points[0][name], points[1][name], at)
@@ -194,36 +190,33 @@ def cost(pair: tuple[Found, Found], gpu: Gpu, runs: dict[Any, Any]) -> dict[str,
     }
     used = compiled.resources
     found = Cost(used.registers, used.shared, kind=points[1]["kind"], **lines)
-    return {"from": digest(kernel), "depths": at, "cost": found._asdict()}
+    return {"from": digest(pair, compiled), "depths": at, "cost": found._asdict()}
 
 
-def digest(kernel: Kernel) -> str:
-    """Of the sources, the macros and the compiler."""
-    text = keep.closure(kernel) or ""
-    return cache.key("cost", nvrtc.version(), text, str(kernel))[:12]
+def digest(pair: Pair, compiled: code.Code) -> str:
+    """Of the machine code and the launches: what no comment changes."""
+    return cache.key("cost", compiled.digest, *(repr(plans.alike(f.launch)) for f in pair))[:12]
 
 
-def made(
-    archs: list[str], only: str, before: Mapping[str, Any], again: bool, file: Path | None
-) -> dict[str, Any]:
-    """The costs anew, written to a file after every kernel."""
-    costs: dict[str, Any] = {arch: dict(rows) for arch, rows in before.items()}
-    runs: dict[Any, Any] = {}
-    for arch in archs:
-        gpu = next(g for g in map(gpus.gpu, gpus.names()) if g.arch == arch)
-        rows = costs.setdefault(arch, {})
-        for kernel, pair in sorted(kernels(gpu).items(), key=str):
-            old = rows.get(str(kernel))
-            if only not in str(kernel) or (old and not again and old["from"] == digest(kernel)):
-                continue
-            try:
-                rows[str(kernel)] = cost(pair, gpu, runs)
-                if file:
-                    write_json(file, {"costs": costs})
-                print(f"{arch} {kernel}", flush=True)
-            except (CompileError, KernelError, ValueError) as error:
-                print(f"{arch} {kernel}: {str(error).partition(chr(10))[0]}", flush=True)
-    return costs
+def rows_of(pairs: Mapping[str, Pair], old: Mapping[str, Row]) -> dict[str, tuple[str, Row | None]]:
+    """Of each architecture what became of a kernel's row, and the row."""
+    rows: dict[str, tuple[str, Row | None]] = {}
+    runs: plans.Runs = {}
+    for arch, pair in pairs.items():
+        try:
+            compiled = code.of_kernel(pair[0].launch.kernel, arch)
+            if arch in old and old[arch]["from"] == digest(pair, compiled):
+                rows[arch] = "kept", old[arch]
+            else:
+                rows[arch] = "run", cost(pair, compiled, of_arch(arch), runs)
+        except (CompileError, KernelError, ValueError) as error:
+            rows[arch] = str(error).partition("\n")[0], None
+    return rows
+
+
+def of_arch(arch: str) -> Gpu:
+    """The first of the data file."""
+    return next(g for g in map(gpus.gpu, gpus.names()) if g.arch == arch)
 
 
 def main() -> None:
@@ -232,10 +225,31 @@ def main() -> None:
     parser.add_argument("--arch", nargs="+", default=archs, choices=archs)
     parser.add_argument("--only", default="", metavar="WORD")
     parser.add_argument("--all", action="store_true", help="also those that have not changed")
+    parser.add_argument("--jobs", type=positive, default=1)
     options = with_json(parser)
     file = options.json
-    before = json.loads(file.read_text())["costs"] if file and file.exists() else {}
-    made(options.arch, options.only, before, options.all, file)
+    costs: dict[str, dict[str, Row]] = {}
+    if file and file.exists():
+        costs = json.loads(file.read_text())["costs"]
+    wanted: dict[str, dict[str, Pair]] = {}
+    for arch in options.arch:
+        pairs = {str(kernel): pair for kernel, pair in kernels(of_arch(arch)).items()}
+        costs[arch] = {name: row for name, row in costs.get(arch, {}).items() if name in pairs}
+        for name, pair in pairs.items():
+            if options.only in name:
+                wanted.setdefault(name, {})[arch] = pair
+    with ProcessPoolExecutor(options.jobs) as pool:
+        running = {}
+        for name, of in wanted.items():
+            old = {a: costs[a][name] for a in of if name in costs[a] and not options.all}
+            running[pool.submit(rows_of, of, old)] = name
+        for done in as_completed(running):  # the file is written after every kernel
+            for arch, (how, row) in done.result().items():
+                print(f"{arch} {running[done]}: {how}", flush=True)
+                if row:
+                    costs[arch][running[done]] = row
+            if file:
+                write_json(file, {"costs": {a: dict(sorted(r.items())) for a, r in costs.items()}})
 
 
 if __name__ == "__main__":

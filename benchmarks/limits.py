@@ -23,19 +23,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import bandwidth
-from benchmarks.kernel_costs import compiled_for, digest
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.suites import SUITES
 from pycnn.dtypes import numpy_dtype
 from pycnn.emulator import KernelError
-from pycnn.predict import gpus, plans, sample
+from pycnn.predict import code, gpus, plans, sample
 from pycnn.predict.gpus import Gpu
 from pycnn.predict.model import Prediction, predict
-from pycnn.runtime import sources
+from pycnn.runtime import cache, nvrtc, sources
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.files import write_json
 from pycnn.runtime.options import positive, with_json
-from pycnn.runtime.plan import Launch
+from pycnn.runtime.plan import Kernel, Launch
 
 FILE = Path(__file__).parent / "results" / "predicted" / "limits.json"
 DTYPES, BATCH, BLOCKS = ("float32", "bfloat16"), 32, 4
@@ -106,6 +105,13 @@ def limit_us(found: Prediction, gpu: Gpu) -> float:
     return max(moved, scalar, tensor)
 
 
+def digest(kernel: Kernel) -> str:
+    """Of the sources, the macros and the compiler."""
+    path = sources.kernel_path(kernel.file)
+    text = code.closure(path.read_text(), path.parent) or ""
+    return cache.key("cost", nvrtc.version(), text, str(kernel))[:12]
+
+
 def predicted(launch: Launch, bound: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Time in microseconds, share and bound, by GPU."""
     found: dict[str, Any] = {}
@@ -113,7 +119,7 @@ def predicted(launch: Launch, bound: dict[str, Any], names: Sequence[str]) -> di
     for name in names:
         gpu = gpus.gpu(name)
         try:
-            compiled = compiled_for(launch.kernel, gpu)
+            compiled = code.of_kernel(launch.kernel, gpu.arch)
             run = plans.sampled(compiled, launch, bound, BLOCKS, runs)
             made = predict(compiled, run, gpu, launch.shared)
         except (CompileError, KernelError, ValueError) as error:

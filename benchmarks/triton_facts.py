@@ -93,10 +93,9 @@ def of_ours(case: ConvCase, gpu: gpus.Gpu) -> tuple[str, list[dict[str, Any]]]:
     found = []
     for launch, bound in plans.launches(plan, arrays):
         assert isinstance(launch, Launch)
-        kernel = launch.kernel
-        compiled = code.of_kernel(kernel.file, kernel.entry, kernel.defines, gpu.arch)
+        compiled = code.of_kernel(launch.kernel, gpu.arch)
         run = plans.sampled(compiled, launch, bound, 4)
-        found.append(facts(profile(compiled, run, gpu, launch.shared, kernel.file)))
+        found.append(facts(profile(compiled, run, gpu, launch.shared, launch.kernel.file)))
     return plan.algo, found
 
 

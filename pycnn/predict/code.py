@@ -15,6 +15,7 @@ from pycnn.predict import sass
 from pycnn.runtime import cache, elf, nvrtc, sources
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.extras import MissingExtra, import_extra
+from pycnn.runtime.plan import Kernel
 
 #: Counts the changes of what is kept in the cache.
 _FORMAT = "1"
@@ -29,20 +30,31 @@ class Code:
     entry, arch : str
     ptx : str
         Of the whole module.
-    listing : sass.Listing
-        Machine code of the entry.
+    disassembly : str
+        Of the whole module, as `sass.disassemble` prints it.
     resources : elf.Resources
     """
 
     entry: str
     arch: str
     ptx: str
-    listing: sass.Listing
+    disassembly: str
     resources: elf.Resources
+
+    @functools.cached_property
+    def listing(self) -> sass.Listing:
+        """Machine code of the entry."""
+        return sass.listings(self.disassembly)[self.entry]
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Of what runs, the encoded instructions, whatever comments, names and lines there are."""
+        encoded = sass.encodings(self.disassembly, self.entry)
+        return cache.key("machine code", self.arch, self.entry, repr(self.resources), *encoded)
 
 
 @functools.lru_cache(maxsize=64)
-def of_kernel(file: str, entry: str, defines: tuple[tuple[str, str], ...], arch: str) -> Code:
+def of_kernel(kernel: Kernel, arch: str) -> Code:
     """An entry of a file under ``kernels/``.
 
     Raises
@@ -50,8 +62,9 @@ def of_kernel(file: str, entry: str, defines: tuple[tuple[str, str], ...], arch:
     CompileError, MissingExtra
         As `pycnn.runtime.nvrtc.compile_text`.
     """
-    path = sources.kernel_path(file)
-    return of_text(path.read_text(), path, entry, arch, [f"-D{n}={v}" for n, v in sorted(defines)])
+    path = sources.kernel_path(kernel.file)
+    macros = [f"-D{name}={value}" for name, value in sorted(kernel.defines)]
+    return of_text(path.read_text(), path, kernel.entry, arch, macros)
 
 
 def closure(text: str, beside: Path) -> str | None:
@@ -138,5 +151,4 @@ def _code(made: dict[str, Any], name: Path | str, entry: str, arch: str) -> Code
     lowered = next(iter(used)) if not entry and len(used) == 1 else made["names"].get(entry, entry)
     if lowered not in used:
         raise ValueError(f"kernel {entry!r}: {name} has {', '.join(used) or 'none'}")
-    return Code(lowered, arch, made["ptx"], sass.listings(made["sass"])[lowered],
-                elf.Resources(**used[lowered]))  # fmt: skip
+    return Code(lowered, arch, made["ptx"], made["sass"], elf.Resources(**used[lowered]))

@@ -180,7 +180,7 @@ def _of_operation(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
     for plan, own in planned:
         for launch, bound in plans.launches(plan, own):
             kernel = launch.kernel
-            compiled = code.of_kernel(kernel.file, kernel.entry, kernel.defines, gpu.arch)
+            compiled = code.of_kernel(kernel, gpu.arch)
             run = plans.sampled(compiled, launch, bound, arguments.blocks)
             found = profile(
                 compiled, run, gpu, launch.shared, str(sources.kernel_path(kernel.file))

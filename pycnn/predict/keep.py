@@ -9,24 +9,30 @@ from pathlib import Path
 
 import numpy as np
 
-from pycnn.predict import code
 from pycnn.predict.gpus import Gpu
 from pycnn.predict.instrument import Access
 from pycnn.predict.model import Prediction
 from pycnn.predict.traffic import Footprint, Pattern
-from pycnn.runtime import cache, nvrtc, sources
+from pycnn.runtime import cache
 from pycnn.runtime.occupancy import Occupancy
-from pycnn.runtime.plan import Kernel, Launch
+from pycnn.runtime.plan import Launch
 
 
 def kept(
-    launch: Launch, shapes: Sequence[str], gpu: Gpu, most: int, make: Callable[[], Prediction]
+    launch: Launch,
+    digest: str,
+    shapes: Sequence[str],
+    gpu: Gpu,
+    most: int,
+    make: Callable[[], Prediction],
 ) -> Prediction:
     """A launch's prediction; made and kept if nothing it depends on has been met before.
 
     Parameters
     ----------
     launch : Launch
+    digest : str
+        Of its kernel's machine code.
     shapes : sequence of str
         What there is to say of the arrays.
     gpu : Gpu
@@ -34,13 +40,9 @@ def kept(
         Blocks that are run.
     make : callable
     """
-    text = closure(launch.kernel)
-    if text is None:  # it includes what nobody has listed
-        return make()
     arguments = [said(a) for a in launch.args]
     key = cache.key(
-        "prediction", _own(), nvrtc.version(), text, launch.kernel.file, launch.kernel.entry,
-        repr(sorted(launch.kernel.defines)), repr(gpu), str(most),
+        "prediction", _own(), digest, repr(gpu), str(most),
         repr((launch.grid, launch.block, launch.shared)), *shapes, "", *arguments,
     )  # fmt: skip
 
@@ -64,12 +66,6 @@ def said(argument: object) -> str:
     if isinstance(argument, np.generic | np.ndarray):  # a struct's fields may be cut in its repr
         return f"{argument.dtype.descr} {argument.tobytes().hex()}"
     return repr(argument)
-
-
-def closure(kernel: Kernel) -> str | None:
-    """Hash over a kernel's file and all it includes; None where nobody has listed that."""
-    path = sources.kernel_path(kernel.file)
-    return code.closure(path.read_text(), path.parent)
 
 
 #: Modules that only show predictions.

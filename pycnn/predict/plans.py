@@ -153,14 +153,14 @@ def of_plans(
         if not library:  # what that makes is no array of the plan's
             known: dict[tuple[object, ...], Prediction] = {}
             for launch, bound in launches(plan, arrays):
-                alike = _alike(launch)
-                if alike not in known:  # image after image, say
-                    known[alike] = of_launch(launch, bound, gpu, most, runs)
-                found += [known[alike]] * launch.times
+                same = alike(launch)
+                if same not in known:  # image after image, say
+                    known[same] = of_launch(launch, bound, gpu, most, runs)
+                found += [known[same]] * launch.times
     return OfPlan(algo, found, skipped)
 
 
-def _alike(launch: Launch) -> tuple[object, ...]:
+def alike(launch: Launch) -> tuple[object, ...]:
     """What launches have in common that differ in where in an array their part of it begins."""
     args = [
         replace(a, offset=a.offset % sample.ALIGNMENT) if isinstance(a, Buffer) else a
@@ -187,7 +187,7 @@ def sampled(
     runs: Runs | None = None,
 ) -> sample.Run:
     """Run a few blocks of a launch, unless `runs` has it."""
-    key = (*_alike(launch), most, hash(body(compiled)))
+    key = (*alike(launch), most, hash(body(compiled)))
     if runs is not None and key in runs:
         return runs[key]
     args = [host_argument(a, arrays) for a in launch.args]
@@ -219,12 +219,11 @@ def of_launch(
     runs: Runs | None = None,
 ) -> Prediction:
     """Predict one launch on arrays by name; from the disk cache if it was predicted before."""
-    own = _used(launch, arrays)
+    own, kernel = _used(launch, arrays), launch.kernel
+    compiled = code.of_kernel(kernel, gpu.arch)
 
     def make() -> Prediction:
-        kernel = launch.kernel
-        compiled = code.of_kernel(kernel.file, kernel.entry, kernel.defines, gpu.arch)
         return predict(compiled, sampled(compiled, launch, arrays, most, runs), gpu, launch.shared)
 
     shapes = [f"{name} {a.dtype} {a.shape} {a.strides}" for name, a in sorted(own.items())]
-    return keep.kept(launch, shapes, gpu, most, make)
+    return keep.kept(launch, compiled.digest, shapes, gpu, most, make)

@@ -27,6 +27,7 @@ _INSTRUCTION = re.compile(
     r"/\*(?P<address>[0-9a-f]{4,})\*/\s+(?:@(?P<guard>!?U?P\w+)\s+)?(?P<op>[A-Z][\w.]*)"
     r"\s*(?P<operands>.*?)\s*;\s*/\* 0x[0-9a-f]{16} \*/"
 )
+_ENCODING = re.compile(r"/\* (0x[0-9a-f]{16}) \*/")
 _SECOND = re.compile(r"^\s*/\* 0x([0-9a-f]{16}) \*/")
 _TARGET = re.compile(r"\.L_x?_?\w+")
 
@@ -128,6 +129,12 @@ def decode(word: int) -> tuple[int, int, int, int]:
 def listings(text: str) -> dict[str, Listing]:
     """Every entry in what ``nvdisasm`` prints."""
     return {name: Listing(tuple(_resolved(rows))) for name, rows in _sections(text)}
+
+
+def encodings(text: str, name: str) -> list[str]:
+    """An entry's machine code in what ``nvdisasm`` prints: two words an instruction."""
+    section = text.partition(f"\n.text.{name}:\n")[2].partition("\n\t.section")[0]
+    return _ENCODING.findall(section)
 
 
 _Row = tuple[int, re.Match[str], int, int]  # line, instruction, encoding, position

@@ -66,7 +66,9 @@ def struct(file: str, name: str, /, **fields: Any) -> np.void:
         missing = [field for field in names if field not in fields]
         unknown = [field for field in fields if field not in names]
         raise TypeError(f"struct {name} of {file}: missing {missing}, unknown {unknown}")
-    record: np.void = np.array([tuple(map(fields.__getitem__, names))], dtype)[0]
+    records = np.zeros(1, dtype)  # what lies between members too: two that say the same are equal
+    records[0] = tuple(map(fields.__getitem__, names))
+    record: np.void = records[0]
     return record
 
 

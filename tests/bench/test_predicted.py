@@ -181,12 +181,14 @@ def test_what_a_prediction_is_kept_by(monkeypatch: pytest.MonkeyPatch, tmp_path)
     launch = Launch(kernel, (1, 1, 1), (32, 1, 1), (Buffer("x"), np.int64(3)))
     asked: list[float] = []
 
-    def keeping(launch: Launch, shapes: list[str], gpu: gpus.Gpu = GPU, most: int = 4) -> float:
+    def keeping(
+        launch: Launch, shapes: list[str], gpu: gpus.Gpu = GPU, most: int = 4, digest: str = "a"
+    ) -> float:
         def make() -> Prediction:
             asked.append(0.0)
             return prediction(float(len(asked)))
 
-        return keep.kept(launch, shapes, gpu, most, make).time_us
+        return keep.kept(launch, digest, shapes, gpu, most, make).time_us
 
     first = keeping(launch, ["x float32 (3,)"])
     assert keeping(launch, ["x float32 (3,)"]) == first
@@ -196,8 +198,11 @@ def test_what_a_prediction_is_kept_by(monkeypatch: pytest.MonkeyPatch, tmp_path)
         keeping(launch, ["x float32 (4,)"]),
         keeping(launch, ["x float32 (3,)"], gpus.gpu("a100")),
         keeping(launch, ["x float32 (3,)"], most=8),
+        keeping(launch, ["x float32 (3,)"], digest="b"),
     ]
-    assert len({first, *others}) == 6
+    assert len({first, *others}) == 7
+    renamed = replace(launch, kernel=replace(kernel, file="elsewhere.cu"))  # the same machine code
+    assert keeping(renamed, ["x float32 (3,)"]) == first
 
 
 def test_plans_are_seen_and_nothing_is_computed() -> None:

@@ -48,7 +48,7 @@ def test_instructions_an_output(filters, most):
         )  # fmt: skip
     ((launch, bound),) = plans.launches(plan, arrays)
     kernel = launch.kernel
-    made = code.of_kernel(kernel.file, kernel.entry, kernel.defines, gpu.arch)
+    made = code.of_kernel(kernel, gpu.arch)
     run = plans.sampled(made, launch, bound, 2)
     executed = counts.of_blocks(made.listing, run.code.block_of_line, run.warp_counts())
     own, each, names = of_header(made.ptx), 0.0, set()

@@ -51,6 +51,17 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> profile.Profile:
     return profile.profile(compiled, run, gpu, 0, str(path))
 
 
+def test_machine_code_is_told_by_itself_alone(found: profile.Profile, tmp_path: Path) -> None:
+    """Comments and names that no instruction sees change nothing; a number in the code does."""
+    said = SCALE.replace("{", "{ // of a block", 1).replace("int i", "int place")
+    said = said.replace("= blockIdx", "=\n\n blockIdx").replace("y[i]", "y[place]")
+    texts = (SCALE, said.replace("* i]", "* place]"), SCALE.replace("2 * i", "3 * i"))
+    made = [code.of_text(text, tmp_path / "scale.cu", "", "sm_80") for text in texts]
+    assert made[0].digest == made[1].digest != made[2].digest
+    assert made[0].ptx != made[1].ptx  # which names lines
+    assert made[0].digest != code.of_text(SCALE, tmp_path / "scale.cu", "", "sm_89").digest
+
+
 def test_what_each_line_does(found: profile.Profile) -> None:
     lines = {line.line: line for line in found.lines}
     staging, barrier, result, atomic = (lines[n] for n in (4, 5, 6, 7))

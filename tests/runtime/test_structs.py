@@ -136,6 +136,23 @@ def test_layouts_are_those_of_a_compiler(file, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_what_lies_between_members_is_zero():
+    """Plans, and predictions by what a launch is given, are compared by bytes."""
+    file = next(f for f in STRUCTS for n in STRUCTS[f] if padded(layout(f, n)))
+    name = next(n for n in STRUCTS[file] if padded(layout(file, n)))
+    dtype = layout(file, name)
+    zeros = np.zeros((), dtype)[()]
+    used = [np.full(dtype.itemsize, 255, np.uint8) for _ in range(64)]
+    del used  # so that what NumPy gives out next has been written to
+    made = [struct(file, name, **{n: zeros[n] for n in dtype.names}) for _ in range(8)]
+    assert {one.tobytes() for one in made} == {bytes(dtype.itemsize)}
+
+
+def padded(dtype: np.dtype) -> bool:
+    """Whether something lies between numbers, or behind the last."""
+    return any(not name for name, *_ in dtype.descr)
+
+
 def test_values_are_filled_in_by_name():
     axis = {"extent_x": 2, "extent_y": 3, "before": -4, "begin": 5, "end": 6}
     axes = [struct("pycnn/boundary.cuh", "PadAxis", **{**axis, "end": i}) for i in range(8)]
