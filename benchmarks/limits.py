@@ -10,7 +10,7 @@ architecture, run once by a few blocks where PTX is the same, and predicted for 
 is the longer of two times: that of its necessary bytes at the speed of a copy with as many reads to
 a write, and that of its multiply-adds at the peak of their pipe; the share is the limit over the
 predicted time.
-The file is written after every kernel, and one in it whose sources are as they were and that has
+The file is written after every kernel, and one in it whose machine code is as it was and that has
 the GPUs asked for is not done again without ``--again``: a run can be stopped and goes on. Several
 runs may take parts of the kernels, each with a file of its own; ``--join FILE ...`` puts them in.
 """
@@ -30,11 +30,11 @@ from pycnn.emulator import KernelError
 from pycnn.predict import code, gpus, plans, sample
 from pycnn.predict.gpus import Gpu
 from pycnn.predict.model import Prediction, predict
-from pycnn.runtime import cache, nvrtc, sources
+from pycnn.runtime import sources
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.files import write_json
 from pycnn.runtime.options import positive, with_json
-from pycnn.runtime.plan import Kernel, Launch
+from pycnn.runtime.plan import Launch
 
 FILE = Path(__file__).parent / "results" / "predicted" / "limits.json"
 DTYPES, BATCH, BLOCKS = ("float32", "bfloat16"), 32, 4
@@ -105,13 +105,6 @@ def limit_us(found: Prediction, gpu: Gpu) -> float:
     return max(moved, scalar, tensor)
 
 
-def digest(kernel: Kernel) -> str:
-    """Of the sources, the macros and the compiler."""
-    path = sources.kernel_path(kernel.file)
-    text = code.closure(path.read_text(), path.parent) or ""
-    return cache.key("cost", nvrtc.version(), text, str(kernel))[:12]
-
-
 def predicted(launch: Launch, bound: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Time in microseconds, share and bound, by GPU."""
     found: dict[str, Any] = {}
@@ -167,8 +160,9 @@ def main() -> None:
                 if name in met or not wanted or time.monotonic() > end:
                     continue
                 met.add(name)
+                compiled = code.of_kernel(launch.kernel, gpus.gpu(first).arch)
                 row = {
-                    "from": digest(launch.kernel), "dtype": dtype, "layer": words,
+                    "from": compiled.digest[:12], "dtype": dtype, "layer": words,
                     "grid": list(launch.grid), "block": list(launch.block), "gpus": {},
                 }  # fmt: skip
                 old = {} if options.again else _joined(rows.get(name), row)["gpus"]
