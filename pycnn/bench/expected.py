@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from pycnn.runtime import cache
+from pycnn.runtime.context import held
 
 #: Seed of the inputs: the same random numbers in every run.
 SEED = 20261121
@@ -68,7 +69,7 @@ def recalling(key: str) -> Iterator[bool]:
     if path is None:
         yield False
         return
-    with np.load(path) as known, _using(_Calls(known)):
+    with np.load(path) as known, held(_calls, _Calls(known)):
         yield True
 
 
@@ -76,7 +77,7 @@ def recalling(key: str) -> Iterator[bool]:
 def collecting() -> Iterator[Values]:
     """What `recalled` computes while the block runs, to be kept."""
     calls = _Calls()
-    with _using(calls):
+    with held(_calls, calls):
         yield calls.computed
 
 
@@ -88,15 +89,6 @@ def keep(key: str, values: Values) -> None:
             np.savez(file, **values)  # type: ignore[arg-type]
 
     cache.get_or_build(key, SUFFIX, write)
-
-
-@contextlib.contextmanager
-def _using(calls: _Calls) -> Iterator[None]:
-    token = _calls.set(calls)
-    try:
-        yield
-    finally:
-        _calls.reset(token)
 
 
 def rng() -> np.random.Generator:

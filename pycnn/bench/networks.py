@@ -11,6 +11,7 @@ from pycnn.bench.cases import Case, ConvCase, GemmCase, MapCase
 from pycnn.bench.suites import Layer
 from pycnn.define.trace import RECORDER, Traced, placeholder, tracing
 from pycnn.runtime.backends import use_backend
+from pycnn.runtime.context import held
 
 
 def _conv(traced: Traced) -> Case | None:
@@ -84,12 +85,9 @@ def of_onnx(path: Path, op: str, batch: int | None = None) -> list[Layer]:
     simplify(graph)
     seen: list[Traced] = []
     inputs = [_zeros(value, batch) for value in graph.inputs]
-    token = RECORDER.set(lambda operation, call, *rest: seen.append(Traced(operation, call)))
-    try:
-        with use_backend("reference"), np.errstate(all="ignore"):
-            Program(graph).run(inputs, {})
-    finally:
-        RECORDER.reset(token)
+    see = held(RECORDER, lambda operation, call, *rest: seen.append(Traced(operation, call)))
+    with see, use_backend("reference"), np.errstate(all="ignore"):
+        Program(graph).run(inputs, {})
     called, stem, read_call = READERS[op]
     if op == "gemm":  # a product of the model, whatever layer it was
         cases = [_product(traced) for traced in seen if traced.operation.name in ("gemm", "matmul")]

@@ -5,8 +5,8 @@ of the right shape and dtype that take no memory, so that a network of any size 
 milliseconds. `placeholder` makes the arrays to begin with.
 """
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ import numpy as np
 from pycnn.define.call import Call
 from pycnn.dtypes import numpy_dtype
 from pycnn.runtime.backends import shapes_only
+from pycnn.runtime.context import held
 
 
 class Traced(NamedTuple):
@@ -35,7 +36,7 @@ RECORDER: ContextVar[Callable[..., None] | None] = ContextVar("pycnn_recorder", 
 _log: ContextVar[list[Traced] | None] = ContextVar("pycnn_trace", default=None)
 
 
-@contextlib.contextmanager
+@contextmanager
 def tracing() -> Iterator[list[Traced]]:
     """Compute nothing inside; the list fills with the operations, in order.
 
@@ -49,12 +50,8 @@ def tracing() -> Iterator[list[Traced]]:
     ((8, 64, 109, 109), 'conv2d', 1788423168)
     """
     log: list[Traced] = []
-    token = _log.set(log)
-    try:
-        with shapes_only():
-            yield log
-    finally:
-        _log.reset(token)
+    with held(_log, log), shapes_only():
+        yield log
 
 
 def note(operation: Any, call: Call) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from functools import reduce
 from operator import add
 
+from pycnn.runtime.context import held
+
 
 @dataclass(frozen=True)
 class Counters:
@@ -120,11 +122,8 @@ def counting() -> Iterator[Counting]:
     (['relu'], 8000)
     """
     log = Counting()
-    token = _active.set((*_active.get(), log))
-    try:
+    with held(_active, (*_active.get(), log)):
         yield log
-    finally:
-        _active.reset(token)
 
 
 def note(entry: str, counters: Counters | None) -> None:

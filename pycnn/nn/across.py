@@ -1,13 +1,13 @@
 """Batch normalisation over the parts of a batch that several processes compute at a time."""
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
 import numpy as np
 
 from pycnn.nn.arrays import library, to_numpy
+from pycnn.runtime.context import held
 from pycnn.tape import custom_gradient, plain
 
 
@@ -22,14 +22,9 @@ class Everyone(Protocol):
 across: ContextVar[Everyone | None] = ContextVar("pycnn_across", default=None)
 
 
-@contextlib.contextmanager
-def over(others: Everyone | None) -> Iterator[None]:
+def over(others: Everyone | None) -> AbstractContextManager[None]:
     """Batches are normalised together with those of others, if there are any."""
-    token = across.set(others)
-    try:
-        yield
-    finally:
-        across.reset(token)
+    return held(across, others)
 
 
 def normalised(

@@ -10,6 +10,7 @@ from pycnn.nn.arrays import device_of, library, to_numpy
 from pycnn.nn.layer import Layer
 from pycnn.runtime.active import active_backend
 from pycnn.runtime.backends import SHAPES
+from pycnn.runtime.context import held
 from pycnn.runtime.replay import memory
 
 
@@ -50,20 +51,17 @@ class Compiled:
         x = example.copy(order="C")
         recorder = Recorder()
         own = recorder.add(x).place(x)
-        held = [
+        holders = [
             _Held(layer, group, key, recorder.add(array, constant=True).place(array))
             for _, layer in model.named_layers()
             for group in ("params", "buffers")
             for key, array in getattr(layer, group).items()
             if array is not None
         ]
-        token = RECORDER.set(recorder.note)
-        try:
+        with held(RECORDER, recorder.note):
             y = model(x)
-        finally:
-            RECORDER.reset(token)
         last = recorder.place("the result", y)
-        self._constants = [one for one in held if one.place.root.used]
+        self._constants = [one for one in holders if one.place.root.used]
         for one in self._constants:
             one.place.root.where = memory(self._library, one.place.root.piece.size)
             one.place.array(self._library)[...] = one.place.given

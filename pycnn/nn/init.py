@@ -1,8 +1,8 @@
 """Where weights begin: initialisers, and the generator they draw from."""
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from pycnn.define.trace import is_tracing, placeholder
 from pycnn.dtypes import numpy_dtype
+from pycnn.runtime.context import held
 from pycnn.runtime.random import values
 
 Shape = tuple[int, ...]
@@ -23,8 +24,7 @@ def generator() -> np.random.Generator:
     return _generator.get() or values()
 
 
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> AbstractContextManager[None]:
     """Layers made inside begin with weights that depend on `seed` alone.
 
     Examples
@@ -36,11 +36,7 @@ def seeded(seed: int) -> Iterator[None]:
     >>> bool((one().params["weight"] == one().params["weight"]).all())
     True
     """
-    token = _generator.set(np.random.default_rng(seed))
-    try:
-        yield
-    finally:
-        _generator.reset(token)
+    return held(_generator, np.random.default_rng(seed))
 
 
 def fans(shape: Shape) -> tuple[int, int]:

@@ -1,13 +1,13 @@
 """Watching the layers of a network while it computes, and computing as in use."""
 
-import contextlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from pycnn.nn.layer import OBSERVERS, Layer, Observer
+from pycnn.runtime.context import held
 
 
-@contextlib.contextmanager
-def observing(observer: Observer) -> Iterator[None]:
+def observing(observer: Observer) -> AbstractContextManager[None]:
     """Call ``observer(layer, x, y)`` after the forward pass of every layer, inner ones first.
 
     Examples
@@ -20,14 +20,10 @@ def observing(observer: Observer) -> Iterator[None]:
     >>> seen[:2]
     ['ReLU()', 'Flatten()']
     """
-    token = OBSERVERS.set((*OBSERVERS.get(), observer))
-    try:
-        yield
-    finally:
-        OBSERVERS.reset(token)
+    return held(OBSERVERS, (*OBSERVERS.get(), observer))
 
 
-@contextlib.contextmanager
+@contextmanager
 def evaluating(model: Layer) -> Iterator[None]:
     """Evaluation mode inside; every layer in its own mode again afterwards."""
     modes = [(layer, layer.training) for _, layer in model.named_layers()]

@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from pycnn.nn.arrays import device_of, mover
+from pycnn.runtime.context import held
 
 #: One layer's part of a batch: mean and variance.
 Moments = tuple[Any, Any, Any]
@@ -24,11 +25,8 @@ def gathering(*, apart: bool) -> Iterator[list[Moments]]:
         Of the parts; `move` takes them.
     """
     moments: list[Moments] = []
-    token = gathered.set(moments if apart else None)
-    try:
+    with held(gathered, moments if apart else None):
         yield moments
-    finally:
-        gathered.reset(token)
 
 
 def move(layer: Any, mean: Any, var: Any) -> None:

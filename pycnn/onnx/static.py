@@ -20,6 +20,7 @@ from pycnn.onnx.execute import Observer, Program, Step
 from pycnn.onnx.graph import Node
 from pycnn.onnx.simplify import RANDOM
 from pycnn.runtime.active import active_backend
+from pycnn.runtime.context import held
 from pycnn.runtime.target import decided_by
 
 #: Shapes of inputs whose plans are kept, the oldest going first.
@@ -187,11 +188,8 @@ class _Notes:
         same = not data or node.operator.type in _OF_SHAPES
         same = same and not node.graphs and node.operator.type not in RANDOM
         given = [self.places[name] for name in data]
-        token = RECORDER.set(None if same else self._note)
-        try:
+        with held(RECORDER, None if same else self._note):
             step(self.values, None)
-        finally:
-            RECORDER.reset(token)
         made = {name: self.values[name] for name in node.outputs if name in self.values}
         if same:
             self.known.update(made)

@@ -4,16 +4,17 @@ CuPy arrays always go to ``cuda``. NumPy arrays go to the active backend: ``refe
 :func:`use_backend` or ``PYCNN_BACKEND`` says ``emulator``. Nothing falls back in silence.
 """
 
-import contextlib
 import functools
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from pycnn.runtime.active import active, active_backend
+from pycnn.runtime.context import held
 from pycnn.runtime.plan import Plan
 from pycnn.runtime.route import resolved
 
@@ -105,14 +106,9 @@ class use_backend:  # a call as well as a context manager, hence the lower case
         active.reset(self._token)
 
 
-@contextlib.contextmanager
-def shapes_only() -> Iterator[None]:
+def shapes_only() -> AbstractContextManager[None]:
     """Calls on NumPy arrays validate, compute nothing, and return placeholders without memory."""
-    token = active.set((SHAPES, None, None))
-    try:
-        yield
-    finally:
-        active.reset(token)
+    return held(active, (SHAPES, None, None))
 
 
 def backend_for(**arrays: Any) -> str:
@@ -208,7 +204,7 @@ def _status(name: str) -> BackendStatus:
     return BackendStatus(name, available, detail)
 
 
-@contextlib.contextmanager
+@contextmanager
 def stand_in_executor(name: str, stand_in: Executor) -> Iterator[None]:
     """Put `stand_in` in the place of executor `name` (tests and overhead measurements)."""
     _stand_ins[name] = stand_in

@@ -1,13 +1,15 @@
 """What is drawn where no seed is given: one generator of the process, which can be set."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
 import numpy as np
+
+from pycnn.runtime.context import held
 
 LIMIT = 2**64 - 1
 
@@ -68,8 +70,7 @@ def _draw() -> tuple[int, int]:
 _source: ContextVar[Callable[[], tuple[int, int]]] = ContextVar("pycnn_masks", default=_draw)
 
 
-@contextlib.contextmanager
-def drawing(masks: list[tuple[int, int]], again: bool = False) -> Iterator[None]:
+def drawing(masks: list[tuple[int, int]], again: bool = False) -> AbstractContextManager[None]:
     """Note the masks that are drawn inside in `masks`; or draw those that it holds `again`."""
     before = _source.get()
 
@@ -77,11 +78,7 @@ def drawing(masks: list[tuple[int, int]], again: bool = False) -> Iterator[None]
         masks.append(before())
         return masks[-1]
 
-    token = _source.set(iter(masks).__next__ if again else noted)
-    try:
-        yield
-    finally:
-        _source.reset(token)
+    return held(_source, iter(masks).__next__ if again else noted)
 
 
 def values() -> np.random.Generator:

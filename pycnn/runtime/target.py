@@ -1,10 +1,9 @@
 """The GPU that kernels are planned for, as far as plans depend on it."""
 
-import contextlib
 import functools
 import re
 import sys
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from numpy import ndarray
 
 from pycnn import config
 from pycnn.runtime.active import active, active_backend, emulator_via
+from pycnn.runtime.context import held
 
 
 class Target(NamedTuple):
@@ -53,8 +53,7 @@ _stood_for: ContextVar[Target | None] = ContextVar("pycnn_stood_for", default=No
 _SPECIFIC = (9, 10, 11)
 
 
-@contextlib.contextmanager
-def planned_for(target: Target) -> Iterator[None]:
+def planned_for(target: Target) -> AbstractContextManager[None]:
     """Plans made inside are for this GPU.
 
     Examples
@@ -63,15 +62,10 @@ def planned_for(target: Target) -> Iterator[None]:
     ...     target().arch
     'sm_90a'
     """
-    token = current.set(target)
-    try:
-        yield
-    finally:
-        current.reset(token)
+    return held(current, target)
 
 
-@contextlib.contextmanager
-def emulating(target: Target) -> Iterator[None]:
+def emulating(target: Target) -> AbstractContextManager[None]:
     """The emulator stands for this GPU inside, to what is planned; kernels are not run for it.
 
     Examples
@@ -81,11 +75,7 @@ def emulating(target: Target) -> Iterator[None]:
     ...     target_here()
     Target(arch='sm_89', processors=128, gpu='', inline_ptx=True)
     """
-    token = _stood_for.set(target)
-    try:
-        yield
-    finally:
-        _stood_for.reset(token)
+    return held(_stood_for, target)
 
 
 def decided_by(array: Any) -> tuple[object, ...]:

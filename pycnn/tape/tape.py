@@ -1,7 +1,7 @@
 """The tape: what was computed, in order, and the way back."""
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
 from functools import partial
 from typing import Any, NamedTuple, Self
@@ -13,6 +13,7 @@ from pycnn.define.pullback import pullback_of
 from pycnn.define.record import base
 from pycnn.dtypes import numpy_dtype
 from pycnn.reference.cpu._common import aloud, quietly
+from pycnn.runtime.context import held
 from pycnn.tape.rules import Way
 from pycnn.tape.variable import Variable, plain
 
@@ -53,14 +54,9 @@ _recording: ContextVar["Tape | None"] = ContextVar("pycnn_tape", default=None)
 recording = _recording.get
 
 
-@contextlib.contextmanager
-def not_recording() -> Iterator[None]:
+def not_recording() -> AbstractContextManager[None]:
     """Layers inside put nothing on the tape that records."""
-    token = _recording.set(None)
-    try:
-        yield
-    finally:
-        _recording.reset(token)
+    return held(_recording, None)
 
 
 class Tape:
