@@ -26,6 +26,7 @@ from pycnn.nn.activation import (
     Softsign as Softsign,
     Tanh as Tanh,
 )
+from pycnn.nn.clip import clip_grad_norm as clip_grad_norm, clip_grad_value as clip_grad_value
 from pycnn.nn.combine import (
     Concat as Concat,
     Identity as Identity,
@@ -80,11 +81,9 @@ from pycnn.nn.optim import (
     SGD as SGD,
     Adam as Adam,
     AdamW as AdamW,
-    Optimizer as Optimizer,
     RMSprop as RMSprop,
-    clip_grad_norm as clip_grad_norm,
-    clip_grad_value as clip_grad_value,
 )
+from pycnn.nn.optimizer import Optimizer as Optimizer
 from pycnn.nn.pooling import (
     AdaptiveAvgPool1d as AdaptiveAvgPool1d,
     AdaptiveAvgPool2d as AdaptiveAvgPool2d,

@@ -1,11 +1,12 @@
 """Convolutions, transposed ones among them, and the dense layer, as layers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pycnn
 from pycnn.define.validate import integer, per_axis
 from pycnn.nn.arguments import arguments_text, fixed
+from pycnn.nn.function import OfOperation
 from pycnn.nn.init import Initialiser, constant, weights
 from pycnn.nn.layer import Layer
 
@@ -78,38 +79,36 @@ class Linear(_Weighted):
         return pycnn.linear(x, self["weight"], self._bias(), activation=self.activation)
 
 
-class _Convolution(_Weighted):
+class _Convolution(OfOperation, _Weighted):
     """What convolutions of one, two and three axes share, transposed or not."""
 
-    axes: ClassVar[int]
     transposed: ClassVar[bool] = False
-    operation: ClassVar[Callable[..., Any]]
 
-    def _prepare(
+    def __init__(
         self,
-        channels: tuple[int, int],
+        in_channels: int,
+        out_channels: int,
         kernel_size: int | Sequence[int],
-        settings: dict[str, Any],
         bias: bool,
         init: str | Initialiser,
         dtype: str,
+        **settings: Any,
     ) -> None:
-        inputs, outputs = channels
-        inputs, outputs, groups = positive(
-            in_channels=inputs, out_channels=outputs, groups=settings["groups"]
+        super().__init__()
+        self.in_channels, self.out_channels, groups = positive(
+            in_channels=in_channels, out_channels=out_channels, groups=settings["groups"]
         )
-        for name, count in (("in_channels", inputs), ("out_channels", outputs)):
-            if count % groups:
-                raise ValueError(f"{name}={count} is no multiple of groups={groups}")
-        self.in_channels, self.out_channels = inputs, outputs
+        for name in ("in_channels", "out_channels"):
+            if getattr(self, name) % groups:
+                raise ValueError(f"{name}={getattr(self, name)} is no multiple of groups={groups}")
+        self.axes = type(self).operation.definition.spatial
         self.kernel_size = per_axis("kernel_size", kernel_size, 1, self.axes)
         self.settings = {name: fixed(value) for name, value in settings.items()}
         self.algo = "auto"
-        if self.transposed:
-            shape = (inputs, outputs // groups, *self.kernel_size)
-        else:
-            shape = (outputs, inputs // groups, *self.kernel_size)
-        self._add_weights(shape, outputs, bias, init, dtype)
+        ends = self.out_channels, self.in_channels
+        first, second = ends[::-1] if self.transposed else ends
+        shape = (first, second // groups, *self.kernel_size)
+        self._add_weights(shape, self.out_channels, bias, init, dtype)
 
     def compute(self, x: Any) -> Any:
         return self.compute_onto(x, None)
@@ -117,11 +116,8 @@ class _Convolution(_Weighted):
     def compute_onto(self, x: Any, residual: Any) -> Any:
         return type(self).operation(
             x, self["weight"], self._bias(), **self.settings, residual=residual,
-            activation=self.activation, algo=self._algorithm(),
+            activation=self.activation, algo=self.algo,
         )  # fmt: skip
-
-    def _algorithm(self) -> str:
-        return self.algo
 
     def describe(self, **known: Any) -> str:
         if len(set(self.kernel_size)) == 1:
@@ -147,15 +143,14 @@ class _Forward(_Convolution):
         init: str | Initialiser = "he_normal",
         dtype: str = "float32",
     ) -> None:
-        super().__init__()
-        settings = {
-            "stride": stride, "padding": padding, "dilation": dilation, "groups": groups,
-            "padding_mode": padding_mode, "layout": layout,
-        }  # fmt: skip
-        self._prepare((in_channels, out_channels), kernel_size, settings, bias, init, dtype)
+        super().__init__(
+            in_channels, out_channels, kernel_size, bias, init, dtype,
+            stride=stride, padding=padding, dilation=dilation, groups=groups,
+            padding_mode=padding_mode, layout=layout,
+        )  # fmt: skip
 
 
-class Conv2d(_Forward):
+class Conv2d(_Forward, operation="conv2d"):
     """Two-dimensional convolution; arguments as those of `pycnn.conv2d`.
 
     Parameters
@@ -182,22 +177,13 @@ class Conv2d(_Forward):
     280
     """
 
-    axes = 2
-    operation = staticmethod(pycnn.conv2d)
 
-
-class Conv1d(_Forward):
+class Conv1d(_Forward, operation="conv1d"):
     """One-dimensional convolution; see `Conv2d`."""
 
-    axes = 1
-    operation = staticmethod(pycnn.conv1d)
 
-
-class Conv3d(_Forward):
+class Conv3d(_Forward, operation="conv3d"):
     """Three-dimensional convolution; see `Conv2d`."""
-
-    axes = 3
-    operation = staticmethod(pycnn.conv3d)
 
 
 class _Transposed(_Convolution):
@@ -219,15 +205,14 @@ class _Transposed(_Convolution):
         init: str | Initialiser = "he_normal",
         dtype: str = "float32",
     ) -> None:
-        super().__init__()
-        settings = {
-            "stride": stride, "padding": padding, "output_padding": output_padding,
-            "groups": groups, "dilation": dilation, "layout": layout,
-        }  # fmt: skip
-        self._prepare((in_channels, out_channels), kernel_size, settings, bias, init, dtype)
+        super().__init__(
+            in_channels, out_channels, kernel_size, bias, init, dtype,
+            stride=stride, padding=padding, output_padding=output_padding,
+            groups=groups, dilation=dilation, layout=layout,
+        )  # fmt: skip
 
 
-class ConvTranspose2d(_Transposed):
+class ConvTranspose2d(_Transposed, operation="conv_transpose2d"):
     """Transposed two-dimensional convolution; arguments as `pycnn.conv_transpose2d`; see `Conv2d`.
 
     Examples
@@ -237,19 +222,10 @@ class ConvTranspose2d(_Transposed):
     (64, 14, 14)
     """
 
-    axes = 2
-    operation = staticmethod(pycnn.conv_transpose2d)
 
-
-class ConvTranspose1d(_Transposed):
+class ConvTranspose1d(_Transposed, operation="conv_transpose1d"):
     """Transposed one-dimensional convolution; see `ConvTranspose2d`."""
 
-    axes = 1
-    operation = staticmethod(pycnn.conv_transpose1d)
 
-
-class ConvTranspose3d(_Transposed):
+class ConvTranspose3d(_Transposed, operation="conv_transpose3d"):
     """Transposed three-dimensional convolution; see `ConvTranspose2d`."""
-
-    axes = 3
-    operation = staticmethod(pycnn.conv_transpose3d)

@@ -1,14 +1,13 @@
 """Dropout as layers."""
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
-import pycnn
+from pycnn.nn.function import OfOperation
 from pycnn.nn.init import generator
 from pycnn.nn.layer import Layer
 
 
-class Dropout(Layer):
+class Dropout(OfOperation, Layer, operation="dropout"):
     """Elements set to zero in training, see `pycnn.dropout`; passes on in evaluation.
 
     Every forward pass draws anew: the pass number is the `offset` of the operation.
@@ -20,8 +19,6 @@ class Dropout(Layer):
     seed : int, optional
         By default drawn from the generator in force; `Layer.reseed` sets it too.
     """
-
-    operation: ClassVar[Callable[..., Any]] = staticmethod(pycnn.dropout)
 
     def __init__(self, p: float = 0.5, *, seed: int | None = None) -> None:
         super().__init__()
@@ -44,7 +41,5 @@ class Dropout(Layer):
         return str(self.p)
 
 
-class Dropout2d(Dropout):
+class Dropout2d(Dropout, operation="dropout2d"):
     """Whole channels set to zero in training, see `pycnn.dropout2d`."""
-
-    operation = staticmethod(pycnn.dropout2d)

@@ -1,7 +1,6 @@
 """Layers that are one operation and learn nothing: their arguments are its settings."""
 
 import inspect
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pycnn
@@ -10,7 +9,18 @@ from pycnn.nn.arguments import bound, fixed
 from pycnn.nn.layer import Layer
 
 
-class Function(Layer):
+class OfOperation:
+    """Computes by one operation of pycnn: ``class Tanh(..., operation="tanh")``."""
+
+    operation: ClassVar[Any]
+
+    def __init_subclass__(cls, operation: str = "", **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if operation:
+            cls.operation = staticmethod(getattr(pycnn, operation))
+
+
+class Function(OfOperation, Layer):
     """One operation whose settings never change.
 
     ``class Tanh(Function, operation="tanh")`` takes the arguments of `pycnn.tanh` that are no
@@ -18,20 +28,17 @@ class Function(Layer):
     ``axis``, ``keepdim`` for ``keepdims``.
     """
 
-    operation: ClassVar[Callable[..., Any]]
     #: Settings of the operation that are not for the caller to choose.
     without: ClassVar[tuple[str, ...]] = ()
     __signature__: ClassVar[inspect.Signature]
 
     def __init_subclass__(cls, operation: str = "", **rest: Any) -> None:
-        super().__init_subclass__(**rest)
-        if not operation:
-            return
-        function = getattr(pycnn, operation)
-        cls.operation = staticmethod(function)
-        known = {*function.definition.required, *function.definition.defaults} - {*cls.without}
-        parameters = inspect.signature(function).parameters.values()
-        cls.__signature__ = inspect.Signature([p for p in parameters if p.name in known])
+        super().__init_subclass__(operation, **rest)
+        if operation:
+            own = cls.operation.definition
+            known = {*own.required, *own.defaults} - {*cls.without}
+            parameters = inspect.signature(cls.operation).parameters.values()
+            cls.__signature__ = inspect.Signature([p for p in parameters if p.name in known])
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()

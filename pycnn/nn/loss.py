@@ -1,25 +1,23 @@
 """Losses: a number to make small, and its gradient."""
 
 import inspect
-from collections.abc import Callable
 from typing import Any, ClassVar
 
-import pycnn
 from pycnn.define.validate import choice
 from pycnn.nn.arguments import bound
 from pycnn.nn.arrays import library
+from pycnn.nn.function import OfOperation
 from pycnn.nn.layer import FLOAT32
 from pycnn.tape import Tape, Variable
 
 
-class Loss:
+class Loss(OfOperation):
     """``loss.forward(x, target)`` gives an array of shape (), ``loss.backward()`` its gradient.
 
     ``loss(x, target)`` computes; on the tape where x is on one. ``class MSELoss(Loss,
     operation="mse_loss")`` takes the arguments of `pycnn.mse_loss` that come after the first two.
     """
 
-    operation: ClassVar[Callable[..., Any]]
     #: What `reduction` may be.
     reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
     #: Whether targets are the numbers of classes.
@@ -30,9 +28,8 @@ class Loss:
     )
 
     def __init_subclass__(cls, operation: str = "", **rest: Any) -> None:
-        super().__init_subclass__(**rest)
+        super().__init_subclass__(operation, **rest)
         if operation:
-            cls.operation = staticmethod(getattr(pycnn, operation))
             _, _, *settings = inspect.signature(cls.operation).parameters.values()
             cls.__signature__ = inspect.Signature([p for p in settings if p.name != "out"])
 

@@ -6,6 +6,7 @@ from typing import Any
 from pycnn.define.validate import integer
 from pycnn.nn.arrays import library, widened
 from pycnn.nn.layer import Layer
+from pycnn.nn.module import gradients_of
 
 #: Scales below are none: a loss of 1 would be the smallest number of float16.
 LEAST = 2.0**-24
@@ -59,7 +60,7 @@ class LossScale:
         ValueError
             If they are not finite at a scale at which nothing overflows any more.
         """
-        grads = [g for p in model.parameters() if p.trainable and (g := p.grad) is not None]
+        grads = [grad for _, grad in gradients_of(model)]
         finite = all(bool(library(g).isfinite(g).all()) for g in grads)
         if not finite:
             self.take(self.scale / 2, 0)
@@ -98,3 +99,11 @@ class LossScale:
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         self.scale, self.steps = float(state["scale"]), int(state["steps"])
+
+
+def check_scale(scale: Any) -> None:
+    if scale is not None and not isinstance(scale, LossScale):
+        raise TypeError(
+            f"scale is of type {type(scale).__name__}; allowed: a pycnn.nn.LossScale, whose number "
+            "the loss was multiplied by"
+        )

@@ -245,6 +245,11 @@ class Module:
             self.grads[key] = grad
 
 
+def gradients_of(model: Module) -> list[tuple[Parameter, Any]]:
+    """The parameters that are trained and have a gradient, with it."""
+    return [(p, g) for p in model.parameters() if p.trainable and (g := p.grad) is not None]
+
+
 def _check_no_layers(name: str, value: Any) -> None:
     """Layers in a list would have no parameters, and no word would be said."""
     values = value.values() if isinstance(value, dict) else value

@@ -1,10 +1,8 @@
 """Pooling as layers."""
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
-import pycnn
-from pycnn.nn.function import Function
+from pycnn.nn.function import Function, OfOperation
 from pycnn.nn.layer import Layer
 
 
@@ -123,10 +121,8 @@ class GlobalMaxPool(_WithIndices, operation="global_max_pool"):
     """Maximum of each channel, one element an axis; as `pycnn.global_max_pool`."""
 
 
-class _Unpool(Layer):
+class _Unpool(OfOperation, Layer):
     """Puts values back where a max-pooling layer found its maxima."""
-
-    operation: ClassVar[Callable[..., Any]]
 
     def __init__(self, pool: _MaxPool) -> None:
         super().__init__()
@@ -145,19 +141,13 @@ class _Unpool(Layer):
         return type(self).operation(x, indices, **used, output_size=extents)
 
 
-class MaxUnpool1d(_Unpool):
+class MaxUnpool1d(_Unpool, operation="max_unpool1d"):
     """`pycnn.max_unpool1d` with the indices that the given `MaxPool1d` last kept."""
 
-    operation = staticmethod(pycnn.max_unpool1d)
 
-
-class MaxUnpool2d(_Unpool):
+class MaxUnpool2d(_Unpool, operation="max_unpool2d"):
     """`pycnn.max_unpool2d` with the indices that the given `MaxPool2d` last kept."""
 
-    operation = staticmethod(pycnn.max_unpool2d)
 
-
-class MaxUnpool3d(_Unpool):
+class MaxUnpool3d(_Unpool, operation="max_unpool3d"):
     """`pycnn.max_unpool3d` with the indices that the given `MaxPool3d` last kept."""
-
-    operation = staticmethod(pycnn.max_unpool3d)

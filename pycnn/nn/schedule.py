@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from pycnn.nn.optim import Optimizer
+from pycnn.nn.optimizer import Optimizer
 
 
 class Schedule:

@@ -7,7 +7,7 @@ from pycnn.nn.activation import Softmax
 from pycnn.nn.classifier import last_layer
 from pycnn.nn.layer import Layer
 from pycnn.nn.loss import CrossEntropyLoss, Loss
-from pycnn.nn.optim import Optimizer
+from pycnn.nn.optimizer import Optimizer
 from pycnn.tape import grad
 
 #: What training works in: steps are too small for 16 bits.

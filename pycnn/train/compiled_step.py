@@ -7,13 +7,16 @@ import numpy as np
 
 from pycnn.define.trace import RECORDER
 from pycnn.nn.arrays import library, to_numpy
+from pycnn.nn.clip import checked_norm
 from pycnn.nn.combine import taps
 from pycnn.nn.fused_step import Group, grouped, move, rates_of
 from pycnn.nn.layer import Layer
-from pycnn.nn.loss_scale import LossScale, counts_as_kernel
-from pycnn.nn.optim import Optimizer, check_scale, checked_norm
+from pycnn.nn.loss_scale import LossScale, check_scale, counts_as_kernel
+from pycnn.nn.module import gradients_of
+from pycnn.nn.optimizer import Optimizer
 from pycnn.plan.optim import Verdict
 from pycnn.runtime.backends import executor
+from pycnn.runtime.context import held
 from pycnn.runtime.plan import Transform
 from pycnn.tape import grad, plain
 from pycnn.train.checks import check_optimizer, check_precision
@@ -187,9 +190,7 @@ class CompiledStep:
     def _all(self) -> None:
         """The step, with whatever changes from one to the next in memory of the GPU."""
         self._forward_and_back(1.0 if self._state is None else self._state[0])
-        model = self.model
-        grads = [(p, g) for p in model.parameters() if p.trainable and (g := p.grad) is not None]
-        groups, apart = grouped(self.optimizer.form(), grads)
+        groups, apart = grouped(self.optimizer.form(), gradients_of(self.model))
         if len(groups) != 1 or apart:
             what = f"{apart[0][0].name} is" if apart else "parameters of several dtypes are"
             raise ValueError(
@@ -284,13 +285,11 @@ class CompiledStep:
         kept = [array.copy() for array in self._captured]
         state = None if self._state is None else self._state.copy()
         self._pool = cupy.cuda.MemoryPool()  # whose memory nothing else is given, later
-        token = RECORDER.set(_refuse)
         optimizer.steps += 1  # of no step Adam's bias is not corrected
         try:
-            with cupy.cuda.using_allocator(self._pool.malloc):
+            with held(RECORDER, _refuse), cupy.cuda.using_allocator(self._pool.malloc):
                 self._all()
         finally:
-            RECORDER.reset(token)
             optimizer.steps -= 1
             for array, before in zip(self._captured, kept, strict=True):
                 array[...] = before

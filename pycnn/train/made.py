@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pycnn import data, models, nn
-from pycnn.nn.optim import OPTIMIZERS, Optimizer
+from pycnn.nn.optim import OPTIMIZERS
+from pycnn.nn.optimizer import Optimizer
 from pycnn.nn.schedule import Constant, Cosine, Plateau, Schedule, Step, Warmup
 from pycnn.runtime.options import is_path
 from pycnn.runtime.text import did_you_mean

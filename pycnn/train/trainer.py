@@ -10,10 +10,11 @@ import numpy as np
 from pycnn.data import Arrays, DataSet, Mix, Transform
 from pycnn.data.batching import shares
 from pycnn.define.validate import integer
+from pycnn.nn.clip import checked_norm
 from pycnn.nn.layer import Layer
 from pycnn.nn.loss import CrossEntropyLoss
 from pycnn.nn.loss_scale import LossScale
-from pycnn.nn.optim import Optimizer, checked_norm
+from pycnn.nn.optimizer import Optimizer
 from pycnn.nn.schedule import Constant, Plateau, Schedule
 from pycnn.runtime.faults import synchronize
 from pycnn.train import record

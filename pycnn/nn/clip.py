@@ -1,0 +1,45 @@
+"""Gradients kept within bounds, before a step."""
+
+import math
+
+from pycnn.nn.arrays import widened
+from pycnn.nn.layer import Layer
+from pycnn.nn.module import gradients_of
+
+
+def checked_norm(name: str, norm: float | None) -> float:
+    """The largest norm that gradients may have; infinity for None."""
+    if norm is None:
+        return math.inf
+    if isinstance(norm, (str, bool)):
+        raise TypeError(f"{name}={norm!r} is of type {type(norm).__name__}; allowed: a number")
+    if not norm > 0:
+        raise ValueError(f"{name}={norm}: allowed are positive numbers")
+    return float(norm)
+
+
+def clip_grad_norm(model: Layer, max_norm: float) -> float:
+    """Scale all gradients so that their common Euclidean norm is at most `max_norm`.
+
+    Returns
+    -------
+    float
+        The norm before. Gradients that are not finite stay as they are.
+    """
+    checked_norm("max_norm", max_norm)
+    grads = [grad for _, grad in gradients_of(model)]
+    total = float(sum(float((g.astype("float64") ** 2).sum()) for g in grads)) ** 0.5
+    if max_norm < total < float("inf"):
+        for grad in grads:
+            wide = widened(grad)
+            grad[...] = wide * wide.dtype.type(max_norm / total)
+    return total
+
+
+def clip_grad_value(model: Layer, max_value: float) -> None:
+    """Limit every element of the gradients to -`max_value` ... `max_value`."""
+    if not max_value > 0:
+        raise ValueError(f"max_value={max_value}: allowed are positive numbers")
+    for parameter in model.parameters():
+        if (grad := parameter.grad) is not None:
+            grad.clip(-max_value, max_value, out=grad)
