@@ -90,6 +90,21 @@ def check_out(out: Any, shape: Sequence[int], dtype: np.dtype, name: str = "out"
         raise ValueError(f"{name} is read-only; allowed: a writeable array")
 
 
+def check_like(name: str, array: Any, own: Any, what: str) -> None:
+    """`array` is in the library, and of the shape and dtype, of `own`, for which `what`."""
+    kind = type(own)
+    if not isinstance(array, kind):
+        allowed = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+        raise TypeError(
+            f"{name} is of type {type(array).__name__}; allowed: {allowed}, for which {what}"
+        )
+    if (array.shape, array.dtype) != (own.shape, own.dtype):
+        raise ValueError(
+            f"{name} is {array.dtype} of shape {array.shape}; allowed: {own.dtype} of shape "
+            f"{own.shape}, for which {what}"
+        )
+
+
 #: Largest number of elements to move, skip or put on a side: products of two fit into 64 bits.
 MOST = 2**31 - 1
 
@@ -165,6 +180,12 @@ def number(name: str, value: Any, minimum: float = -math.inf, maximum: float = m
     if not minimum <= real <= maximum:
         raise ValueError(f"{name}={value!r}; allowed: {allowed}")
     return real
+
+
+def ensure(name: str, value: Any, holds: bool, allowed: str) -> None:
+    """What `holds` of a value has to."""
+    if not holds:
+        raise ValueError(f"{name}={value}: allowed are {allowed}")
 
 
 def boolean(name: str, value: Any) -> bool:

@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+#: Attributes that are set on a layer that is made, and what they are before.
+LATER = {"activation": None, "algo": "auto"}
+
 
 def fixed(value: Any) -> Any:
     """A setting that nobody can change afterwards: lists and arrays as tuples."""
@@ -27,7 +30,8 @@ def bound(kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str
 def arguments_text(layer: Any, **known: Any) -> str:
     """For `Layer.describe`: what the constructor of a layer got, apart from defaults.
 
-    That is in `known`, among its `settings`, or an attribute of the same name.
+    That is in `known`, among its `settings`, or an attribute of the same name. Behind it stands
+    what was chosen later: the activation that was fused in, and the algorithm.
     """
     arrays = (*layer.params.values(), *layer.buffers.values())
     known = {
@@ -38,7 +42,8 @@ def arguments_text(layer: Any, **known: Any) -> str:
         **known,
     }
     words: list[str] = []
-    for name, parameter in inspect.signature(type(layer)).parameters.items():
+    arguments = inspect.signature(type(layer)).parameters
+    for name, parameter in arguments.items():
         value = known[name] if name in known else getattr(layer, name, None)
         if parameter.kind is parameter.VAR_POSITIONAL:
             words += map(repr, value or ())
@@ -47,5 +52,8 @@ def arguments_text(layer: Any, **known: Any) -> str:
         elif parameter.default is parameter.empty:
             words.append(repr(value))
         elif value != parameter.default:
+            words.append(f"{name}={value!r}")
+    for name, usual in LATER.items():
+        if name not in arguments and (value := getattr(layer, name, usual)) != usual:
             words.append(f"{name}={value!r}")
     return ", ".join(words)

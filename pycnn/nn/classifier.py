@@ -7,6 +7,7 @@ from pycnn.nn.activation import LogSoftmax, Sigmoid, Softmax
 from pycnn.nn.arrays import library
 from pycnn.nn.combine import Sequential
 from pycnn.nn.layer import Layer
+from pycnn.nn.module import join
 from pycnn.nn.observe import evaluating
 
 
@@ -15,15 +16,13 @@ def in_line(layer: Layer, path: str = "") -> list[tuple[str, Layer]]:
     if not isinstance(layer, Sequential):
         return [(path, layer)]
     return [
-        leaf
-        for name, child in layer.children.items()
-        for leaf in in_line(child, f"{path}.{name}" if path else name)
+        leaf for name, child in layer.children.items() for leaf in in_line(child, join(path, name))
     ]
 
 
 def last_layer(model: Layer) -> Layer:
     """The layer whose result is the model's."""
-    return in_line(model)[-1][1] if in_line(model) else model
+    return [("", model), *in_line(model)][-1][1]
 
 
 def probabilities(model: Layer, x: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import math
 
+from pycnn.define.validate import ensure
 from pycnn.nn.arrays import widened
 from pycnn.nn.layer import Layer
 from pycnn.nn.module import gradients_of
@@ -13,8 +14,7 @@ def checked_norm(name: str, norm: float | None) -> float:
         return math.inf
     if isinstance(norm, (str, bool)):
         raise TypeError(f"{name}={norm!r} is of type {type(norm).__name__}; allowed: a number")
-    if not norm > 0:
-        raise ValueError(f"{name}={norm}: allowed are positive numbers")
+    ensure(name, norm, norm > 0, "positive numbers")
     return float(norm)
 
 
@@ -38,8 +38,7 @@ def clip_grad_norm(model: Layer, max_norm: float) -> float:
 
 def clip_grad_value(model: Layer, max_value: float) -> None:
     """Limit every element of the gradients to -`max_value` ... `max_value`."""
-    if not max_value > 0:
-        raise ValueError(f"max_value={max_value}: allowed are positive numbers")
+    ensure("max_value", max_value, max_value > 0, "positive numbers")
     for parameter in model.parameters():
         if (grad := parameter.grad) is not None:
             grad.clip(-max_value, max_value, out=grad)

@@ -1,21 +1,21 @@
 """A model planned once, for inputs of one shape: static memory, and on a GPU one CUDA graph."""
 
 import threading
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pycnn.define.record import Place, Recorder, Static
 from pycnn.define.trace import RECORDER
+from pycnn.define.validate import check_like
 from pycnn.nn.arrays import device_of, library, to_numpy
 from pycnn.nn.layer import Layer
+from pycnn.nn.observe import check_evaluating
 from pycnn.runtime.active import active_backend
 from pycnn.runtime.backends import SHAPES
 from pycnn.runtime.context import held
 from pycnn.runtime.replay import memory
 
 
-@dataclass(eq=False)
-class _Held:
+class _Held(NamedTuple):
     """A parameter or buffer: where a layer holds it, as it was, and the compiled model's copy."""
 
     layer: Layer
@@ -56,7 +56,6 @@ class Compiled:
             for _, layer in model.named_layers()
             for group in ("params", "buffers")
             for key, array in getattr(layer, group).items()
-            if array is not None
         ]
         with held(RECORDER, recorder.note):
             y = model(x)
@@ -137,16 +136,7 @@ class Compiled:
         return f"Compiled({self.dtype} {self.shape}, {self.backend}: {how} {unit})"
 
     def _check(self, x: Any) -> None:
-        if not isinstance(x, self._library.ndarray):
-            raise TypeError(
-                f"x is of type {type(x).__name__}; allowed: {self._library.__name__}.ndarray, for "
-                "which the model was compiled"
-            )
-        if x.shape != self.shape or x.dtype != self.dtype:
-            raise ValueError(
-                f"x is {x.dtype} of shape {x.shape}; allowed: {self.dtype} of shape {self.shape}, "
-                "for which the model was compiled"
-            )
+        check_like("x", x, self._input, "the model was compiled")
         if self.backend != "cuda":
             now = active_backend()
             if now != self.backend:
@@ -206,10 +196,7 @@ def compile(model: Layer, example: Any) -> Compiled:
     >>> bool((compiled(x) == model(x)).all())
     True
     """
-    for path, layer in model.named_layers():
-        if layer.training:
-            where = f"layer {path}, {layer!r}," if path else "the model"
-            raise ValueError(f"{where} is in training mode; call model.eval() before compile")
+    check_evaluating(model, "compile")
     if not hasattr(example, "dtype") or not hasattr(example, "shape"):
         raise TypeError(f"example is of type {type(example).__name__}; allowed: an array")
     if active_backend() == SHAPES:

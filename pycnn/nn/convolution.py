@@ -31,10 +31,6 @@ class _Weighted(Layer):
     def _bias(self) -> Any:
         return self["bias"] if "bias" in self.params else None
 
-    def describe(self, **known: Any) -> str:
-        text = arguments_text(self, **known)
-        return text if self.activation is None else f"{text}, activation={self.activation!r}"
-
 
 class Linear(_Weighted):
     """Dense layer: ``y = x @ weight.T + bias``.
@@ -119,11 +115,9 @@ class _Convolution(OfOperation, _Weighted):
             activation=self.activation, algo=self.algo,
         )  # fmt: skip
 
-    def describe(self, **known: Any) -> str:
-        if len(set(self.kernel_size)) == 1:
-            known["kernel_size"] = self.kernel_size[0]
-        algo = "" if self.algo == "auto" else f", algo={self.algo!r}"
-        return super().describe(**known) + algo
+    def describe(self) -> str:
+        first, *others = self.kernel_size
+        return arguments_text(self, kernel_size=self.kernel_size if {*others} - {first} else first)
 
 
 class _Forward(_Convolution):

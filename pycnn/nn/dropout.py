@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pycnn.define.validate import ensure
 from pycnn.nn.function import OfOperation
 from pycnn.nn.init import generator
 from pycnn.nn.layer import Layer
@@ -22,8 +23,7 @@ class Dropout(OfOperation, Layer, operation="dropout"):
 
     def __init__(self, p: float = 0.5, *, seed: int | None = None) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"p={p}: allowed are 0 to 1")
+        ensure("p", p, 0 <= p <= 1, "0 to 1")
         self.p = float(p)
         self.seed = int(generator().integers(2**63)) if seed is None else seed
         self.step = 0

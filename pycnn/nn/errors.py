@@ -19,15 +19,16 @@ class LayerError(ValueError):
         """The same error, seen from the layer around the one that it came out of."""
         names = [name for name, child in around.children.items() if child is self._outermost]
         path = ".".join(filter(None, [*names[:1], self.path]))
-        error = type(self)(path, self.layer, self.reason)
-        error._outermost = around
-        return error
+        return self._again(path, self.reason, around)
 
     def with_batch(self, shape: tuple[int, ...]) -> "LayerError":
         """The same of an input that would do, had it a batch around it."""
-        error = type(self)(self.path, self.layer, f"{self.reason}; an input of shape {shape} has "
-                           "no batch here, which x[None] has")  # fmt: skip
-        error._outermost = self._outermost
+        reason = f"{self.reason}; an input of shape {shape} has no batch here, which x[None] has"
+        return self._again(self.path, reason, self._outermost)
+
+    def _again(self, path: str, reason: str, outermost: Any) -> "LayerError":
+        error = type(self)(path, self.layer, reason)
+        error._outermost = outermost
         return error
 
 

@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 
 from pycnn.define.trace import is_tracing
-from pycnn.nn import activation, convolution
+from pycnn.nn.activation import ReLU, ReLU6, Sigmoid, SiLU
 from pycnn.nn.combine import Combined, Identity, Sequential, Sum, Tap
+from pycnn.nn.convolution import Linear, _Convolution
 from pycnn.nn.layer import Layer
+from pycnn.nn.module import join
 from pycnn.nn.normalisation import _BatchNorm
+from pycnn.nn.observe import check_evaluating
 
 #: Activations that the kernels compute as they write.
 FUSED: dict[type[Layer], str] = {
-    activation.ReLU: "relu",
-    activation.ReLU6: "relu6",
-    activation.SiLU: "silu",
-    activation.Sigmoid: "sigmoid",
+    kind: kind.operation.__name__ for kind in (ReLU, ReLU6, SiLU, Sigmoid)
 }
 
 
@@ -80,10 +80,7 @@ def fuse(model: Layer) -> list[Fused]:
     >>> model.at("conv")
     Conv2d(3, 8, 3, activation='relu')
     """
-    for path, layer in model.named_layers():
-        if layer.training:
-            where = f"layer {path}, {layer!r}," if path else "the model"
-            raise ValueError(f"{where} is in training mode; call model.eval() before fuse")
+    check_evaluating(model, "fuse")
     model.recipe = {**(model.recipe or {}), "fused": True}
     layers = list(model.named_layers())
     took: dict[str, list[str]] = {path: [path] for path, _ in layers}
@@ -110,48 +107,42 @@ def standing_twice(layers: list[tuple[str, Layer]]) -> set[int]:
 
 
 def _fuse_sequence(path: str, sequence: Any, took: dict[str, list[str]], shared: set[int]) -> None:
-    names = list(sequence.children)
-    while names:
-        name, *names = names
-        child, where = sequence.children[name], join(path, name)
-        taken = []
-        if id(child) in shared:  # what follows it here does not follow it there
-            continue
-        if computes_as(child, Sum) and child.adds is not None:
-            where, layer = last(join(where, child.adds), child.children[child.adds], shared)
-        elif computes_as(child, convolution._Convolution, convolution.Linear):
-            layer = child
-            if names and _folds(layer, sequence.children[names[0]]):
-                _fold(layer, sequence.children[names[0]])
-                layer.activation = sequence.children[names[0]].activation
-                taken.append(names.pop(0))
+    taker: Any = None  # of what follows
+    before: Any = None  # the convolution just before
+    for name, child in list(sequence.children.items()):
+        if taker is not None and taker is before and _folds(taker, child):
+            _fold(taker, child)
+            taker.activation = child.activation
+        elif taker is not None and taker.activation is None and type(child) in FUSED:
+            taker.activation = FUSED[type(child)]
         else:
+            where, taker = join(path, name), None
+            if id(child) in shared:  # what follows it here does not follow it there
+                continue
+            if computes_as(child, Sum) and child.adds is not None:
+                where, taker = last(join(where, child.adds), child.children[child.adds], shared)
+            elif computes_as(child, _Convolution, Linear):
+                taker = before = child
             continue
-        if names and layer.activation is None:
-            kind = FUSED.get(type(sequence.children[names[0]]))
-            if kind is not None:
-                layer.activation = kind
-                taken.append(names.pop(0))
-        for one in taken:
-            del sequence.children[one]
-            took[where].append(join(path, one))
+        before = None
+        del sequence.children[name]
+        took[where].append(join(path, name))
 
 
 def _fuse_sum(path: str, total: Any, took: dict[str, list[str]], shared: set[int]) -> None:
     """Have the convolution at the end of a branch add the others."""
     for name in total.children if len(total) > 1 and total.adds is None else ():
         where, layer = last(join(path, name), total.children[name], shared)
-        free = computes_as(layer, convolution._Convolution) and layer.activation is None
-        free = free and id(layer) not in shared
-        if free and total.scale != 1.0:
+        if not computes_as(layer, _Convolution) or layer.activation or id(layer) in shared:
+            continue
+        if total.scale != 1.0:
             if name != next(iter(total.children)):
                 return
             _rescale(layer, total.scale, 0)
             total.scale = 1.0
-        if free:
-            total.adds = name
-            took[where].append(path or "the model")
-            return
+        total.adds = name
+        took[where].append(path or "the model")
+        return
 
 
 def last(path: str, layer: Any, shared: set[int]) -> tuple[str, Any]:
@@ -160,10 +151,6 @@ def last(path: str, layer: Any, shared: set[int]) -> tuple[str, Any]:
         name = list(layer.children)[-1]
         path, layer = join(path, name), layer.children[name]
     return path, layer
-
-
-def join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
 
 
 def computes_as(layer: Layer, *classes: type[Layer]) -> bool:
@@ -178,7 +165,7 @@ def computes_as(layer: Layer, *classes: type[Layer]) -> bool:
 def _folds(layer: Any, norm: Any) -> bool:
     if not computes_as(norm, _BatchNorm) or layer.activation is not None:
         return False
-    if isinstance(layer, convolution.Linear):
+    if isinstance(layer, Linear):
         return bool(norm.num_features == layer.out_features)
     same = norm.layout == layer.settings["layout"]
     return bool(same and norm.num_features == layer.out_channels)
@@ -188,11 +175,8 @@ def _fold(layer: Any, norm: Any) -> None:
     scale = 1 / (norm.buffers["running_var"].astype(np.float64) + norm.eps) ** 0.5
     if norm.params:
         scale = scale * norm.params["weight"]
-    shift = -norm.buffers["running_mean"] * scale
-    if norm.params:
-        shift = shift + norm.params["bias"]
-    _rescale(layer, scale, shift)
-    if isinstance(layer, convolution.Linear) and norm.layout == "NCHW":
+    _rescale(layer, scale, norm.params.get("bias", 0.0) - norm.buffers["running_mean"] * scale)
+    if isinstance(layer, Linear) and norm.layout == "NCHW":
         layer.rank = 2  # of more axes, its channels are not those that the dense layer makes
 
 

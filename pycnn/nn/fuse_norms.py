@@ -4,8 +4,9 @@ from typing import Any
 
 from pycnn.nn.activation import ReLU
 from pycnn.nn.combine import Sequential, Sum
-from pycnn.nn.fuse import Fused, computes_as, join, last, standing_twice
+from pycnn.nn.fuse import Fused, computes_as, last, standing_twice
 from pycnn.nn.layer import Layer
+from pycnn.nn.module import join
 from pycnn.nn.normalisation import _BatchNorm
 
 

@@ -49,14 +49,9 @@ def grouped(form: Form | None, grads: Grads) -> tuple[list[Group], Grads]:
     for parameter, grad in grads:
         value = parameter.value
         backend = backend_for(value=value, grad=grad)
-        if (
-            form is not None
-            and backend != "reference"
-            and value.dtype == grad.dtype
-            and value.dtype.name in plans.DTYPES
-            and value.flags.c_contiguous
-            and grad.flags.c_contiguous
-        ):
+        whole = value.flags.c_contiguous and grad.flags.c_contiguous
+        known = value.dtype == grad.dtype and value.dtype.name in plans.DTYPES
+        if form is not None and backend != "reference" and whole and known:
             groups.setdefault((backend, value.dtype), []).append((parameter, grad))
         else:
             apart.append((parameter, grad))

@@ -56,13 +56,10 @@ def fans(shape: Shape) -> tuple[int, int]:
 def _of_variance(gain: float, fan: Callable[[int, int], int]) -> tuple[Initialiser, Initialiser]:
     """Normal and uniform of variance `gain` / `fan`."""
 
-    def by_normal(shape: Shape, rng: np.random.Generator) -> np.ndarray:
-        return _normal(shape, math.sqrt(gain / fan(*fans(shape))), rng)
-
-    def by_uniform(shape: Shape, rng: np.random.Generator) -> np.ndarray:
-        return _uniform(shape, math.sqrt(3 * gain / fan(*fans(shape))), rng)
-
-    return by_normal, by_uniform
+    return (
+        lambda shape, rng: _normal(shape, math.sqrt(gain / fan(*fans(shape))), rng),
+        lambda shape, rng: _uniform(shape, math.sqrt(3 * gain / fan(*fans(shape))), rng),
+    )
 
 
 #: For ReLU: K. He et al., "Delving deep into rectifiers", 2015, section 2.2.

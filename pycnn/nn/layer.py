@@ -241,8 +241,6 @@ class Layer(Module):
         While shapes are traced, a placeholder; while a tape records, a parameter is on it.
         """
         array = self.params[key] if key in self.params else self.buffers[key]
-        if array is None:
-            return None
         if is_tracing():
             return placeholder(array.shape, array.dtype)
         tape = recording()

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from pycnn.define.validate import integer
+from pycnn.define.validate import ensure, integer
 from pycnn.nn.arrays import library, widened
 from pycnn.nn.layer import Layer
 from pycnn.nn.module import gradients_of
@@ -47,8 +47,7 @@ class LossScale:
     """
 
     def __init__(self, scale: float = 65536.0, every: int = 2000) -> None:
-        if not 0 < scale < math.inf:
-            raise ValueError(f"scale={scale}: allowed are positive numbers")
+        ensure("scale", scale, 0 < scale < math.inf, "positive numbers")
         integer("every", every, 1)
         self.scale, self.every, self.steps = float(scale), every, 0
 

@@ -80,19 +80,15 @@ class Module:
         """(path, layer) of this layer, whose path is empty, and all inside it."""
         yield "", self
         for name, child in self.children.items():
-            yield name, child
-            if child.children:
-                inside = child.named_layers()
-                next(inside)
-                yield from ((f"{name}.{path}", layer) for path, layer in inside)
+            for path, layer in child.named_layers():
+                yield join(name, path), layer
 
     def parameters(self) -> list[Parameter]:
         """All parameters, those of inner layers too, in a fixed order; a shared array once."""
         owners: dict[int, list[tuple[str, Module, str]]] = {}
         for path, layer in self.named_layers():
             for key, array in layer.params.items():
-                name = f"{path}.{key}" if path else key
-                owners.setdefault(id(array), []).append((name, layer, key))
+                owners.setdefault(id(array), []).append((join(path, key), layer, key))
         return [
             Parameter(*first, tuple((layer, key) for _, layer, key in others))
             for first, *others in owners.values()
@@ -125,7 +121,7 @@ class Module:
         for path, layer in self.named_layers():
             for arrays in (layer.params, layer.buffers):
                 for key in arrays:
-                    yield f"{path}.{key}" if path else key, arrays, key
+                    yield join(path, key), arrays, key
 
     def load_state_dict(self, state: Mapping[str, Any]) -> Self:
         """Copy all arrays of `state` into this layer's own.
@@ -215,17 +211,15 @@ class Module:
         >>> [p.name for p in model.parameters() if p.trainable]
         ['head.weight', 'head.bias']
         """
-        return self._set_trainable(False)
+        for _, layer in self.named_layers():
+            layer.trainable = False
+            layer.grads.clear()
+        return self
 
     def unfreeze(self) -> Self:
         """The contrary of `freeze`."""
-        return self._set_trainable(True)
-
-    def _set_trainable(self, trainable: bool) -> Self:
         for _, layer in self.named_layers():
-            layer.trainable = trainable
-            if not trainable:
-                layer.grads.clear()
+            layer.trainable = True
         return self
 
     def reseed(self, seed: int, step: int = 0) -> Self:
@@ -239,10 +233,12 @@ class Module:
 
     def add_grad(self, key: str, grad: Any) -> None:
         """Add to the gradient of one of this layer's parameters."""
-        if key in self.grads:
-            self.grads[key] = self.grads[key] + grad
-        else:
-            self.grads[key] = grad
+        self.grads[key] = self.grads[key] + grad if key in self.grads else grad
+
+
+def join(path: str, name: str) -> str:
+    """The path of what is called `name` in the layer at `path`; of a layer itself, both empty."""
+    return f"{path}.{name}" if path and name else path or name
 
 
 def gradients_of(model: Module) -> list[tuple[Parameter, Any]]:

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 import pycnn
 from pycnn.define.trace import is_tracing
 from pycnn.define.validate import number
-from pycnn.nn.across import across, normalised
 from pycnn.nn.convolution import positive
 from pycnn.nn.function import Function
 from pycnn.nn.init import constant
@@ -55,10 +54,6 @@ class _BatchNorm(_Affine):
         self._add_affine((num_features,), affine, dtype)
         self._add_running((num_features,), dtype)
 
-    def describe(self) -> str:
-        text = super().describe()
-        return text if self.activation is None else f"{text}, activation={self.activation!r}"
-
     def compute(self, x: Any) -> Any:
         return self.compute_onto(x, None)
 
@@ -68,28 +63,26 @@ class _BatchNorm(_Affine):
             raise ValueError(f"x has shape {x.shape}; allowed: {allowed} axes")
         mean, var = self["running_mean"], self["running_var"]
         weight, bias = self._affine()
-        if not self.training or is_tracing():
-            y = pycnn.batch_norm(x, mean, var, weight, bias, eps=self.eps, layout=self.layout)
-            return self._followed(y, residual)
-        apart, others = gathered.get(), across.get()
-        if others is not None and apart is not None:
-            y, *moments = normalised(x, weight, bias, self.eps, self.layout, others)
-            apart.append((self, *moments))
-            return self._followed(y, residual)
-        momentum = self.momentum if apart is None else 1.0  # which makes the new ones the batch's
         operands = (x, mean, var, weight, bias)
-        settings: dict[str, Any] = {"momentum": momentum, "eps": self.eps, "layout": self.layout}
-        if self.activation is None:
-            y, _, _, new_mean, new_var = pycnn.batch_norm_train(*operands, **settings)
-            y = self._followed(y, residual)
+        settings: dict[str, Any] = {"eps": self.eps, "layout": self.layout}
+        if not self.training or is_tracing():
+            return self._followed(pycnn.batch_norm(*operands, **settings), residual)
+        apart = gathered.get()
+        together = None if apart is None else apart.together
+        momentum = self.momentum if apart is None else 1.0  # which makes the new ones the batch's
+        fused = self.activation is not None and together is None
+        if together is not None:
+            y, *new = together(x, weight, bias, **settings)
+        elif fused:
+            settings |= {"momentum": momentum, "residual": residual}
+            y, _, _, *new = pycnn.batch_norm_relu_train(*operands, **settings)
         else:
-            y, _, _, new_mean, new_var = pycnn.batch_norm_relu_train(
-                *operands, residual, **settings
-            )
+            y, _, _, *new = pycnn.batch_norm_train(*operands, momentum=momentum, **settings)
+        y = y if fused else self._followed(y, residual)
         if apart is None:
-            mean[...], var[...] = new_mean, new_var  # in place: a state_dict taken before sees them
+            mean[...], var[...] = new  # in place: a state_dict taken before sees them
         else:
-            apart.append((self, new_mean, new_var))
+            apart.append((self, *new))
         return y
 
     def _followed(self, y: Any, residual: Any) -> Any:
@@ -178,9 +171,8 @@ class GroupNorm(_Affine):
         num_groups, num_channels = positive(num_groups=num_groups, num_channels=num_channels)
         if num_channels % num_groups:
             raise ValueError(f"num_channels={num_channels} is no multiple of {num_groups} groups")
-        self.num_groups, self.num_channels, self.eps, self.layout = (
-            num_groups, num_channels, eps, layout,
-        )  # fmt: skip
+        self.num_groups, self.num_channels = num_groups, num_channels
+        self.eps, self.layout = eps, layout
         self._add_affine((num_channels,), affine, dtype)
 
     def compute(self, x: Any) -> Any:
@@ -224,12 +216,10 @@ class InstanceNorm(_Affine):
             self._add_running((num_features,), dtype)
 
     def compute(self, x: Any) -> Any:
-        running: tuple[Any, Any] = (None, None)
-        if self.track_running_stats:
-            running = self["running_mean"], self["running_var"]
+        mean, var = [self[name] for name in self.buffers] or (None, None)
         own = not self.track_running_stats or (self.training and not is_tracing())
         return pycnn.instance_norm(
-            x, *running, *self._affine(), own, self.momentum, self.eps, layout=self.layout
+            x, mean, var, *self._affine(), own, self.momentum, self.eps, layout=self.layout
         )
 
 

@@ -33,3 +33,11 @@ def evaluating(model: Layer) -> Iterator[None]:
     finally:
         for layer, training in modes:
             layer.training = training
+
+
+def check_evaluating(model: Layer, before: str) -> None:
+    """Every layer is in evaluation mode, as it has to be `before` something."""
+    for path, layer in model.named_layers():
+        if layer.training:
+            where = f"layer {path}, {layer!r}," if path else "the model"
+            raise ValueError(f"{where} is in training mode; call model.eval() before {before}")

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from pycnn.define.validate import ensure
 from pycnn.nn.arrays import library
 from pycnn.nn.fused_step import Form
 from pycnn.nn.layer import Layer
@@ -46,8 +47,7 @@ class SGD(Optimizer):
         nesterov: bool = False, *, groups: Groups | None = None,
     ) -> None:  # fmt: skip
         super().__init__(model, lr, weight_decay, groups)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum={momentum}: allowed are 0 to less than 1")
+        ensure("momentum", momentum, 0 <= momentum < 1, "0 to less than 1")
         if nesterov and momentum == 0:
             raise ValueError("nesterov=True: allowed with momentum above 0 only")
         self.momentum, self.nesterov = float(momentum), nesterov
@@ -93,8 +93,7 @@ class Adam(Optimizer):
     ) -> None:  # fmt: skip
         super().__init__(model, lr, weight_decay, groups)
         first, second = (float(beta) for beta in betas)
-        if not all(0 <= beta < 1 for beta in (first, second)):
-            raise ValueError(f"betas={betas}: allowed are 0 to less than 1")
+        ensure("betas", betas, 0 <= first < 1 and 0 <= second < 1, "0 to less than 1")
         self.betas, self.eps = (first, second), _checked_eps(eps)
 
     @property
@@ -159,8 +158,7 @@ class RMSprop(Optimizer):
     ) -> None:  # fmt: skip
         super().__init__(model, lr, weight_decay, groups)
         for name, rate in (("alpha", alpha), ("momentum", momentum)):
-            if not 0 <= rate < 1:
-                raise ValueError(f"{name}={rate}: allowed are 0 to less than 1")
+            ensure(name, rate, 0 <= rate < 1, "0 to less than 1")
         self.alpha, self.eps, self.momentum = float(alpha), _checked_eps(eps), float(momentum)
 
     @property
@@ -191,11 +189,8 @@ def _followed(slot: Any, share: float, fresh: Any) -> Any:
 
 
 def _checked_eps(eps: float) -> float:
-    if not 0 <= eps < math.inf:
-        raise ValueError(f"eps={eps}: allowed are numbers from 0")
+    ensure("eps", eps, 0 <= eps < math.inf, "numbers from 0")
     return float(eps)
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {
-    "sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop,
-}  # fmt: skip
+OPTIMIZERS = {kind.__name__.lower(): kind for kind in (SGD, Adam, AdamW, RMSprop)}

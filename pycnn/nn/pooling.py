@@ -21,10 +21,8 @@ class _MaxPool(_WithIndices):
         Where the last maxima were, and the shape of x; kept for unpooling layers.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.keeps = False
-        self.found: tuple[Any, tuple[int, ...]] | None = None
+    keeps = False
+    found: tuple[Any, tuple[int, ...]] | None = None
 
     def compute(self, x: Any) -> Any:
         if not self.keeps:
@@ -136,8 +134,7 @@ class _Unpool(OfOperation, Layer):
             raise ValueError("the pooling layer has kept no indices; call it first")
         indices, shape = self.pool.found
         used = {k: self.pool.settings[k] for k in ("kernel_size", "stride", "padding", "layout")}
-        layout = used["layout"]
-        extents = shape[2:] if layout == "NCHW" else shape[1:-1]
+        extents = shape[2:] if used["layout"] == "NCHW" else shape[1:-1]
         return type(self).operation(x, indices, **used, output_size=extents)
 
 

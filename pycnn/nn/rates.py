@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from pycnn.define.validate import ensure
 from pycnn.nn.layer import Layer
 
 #: Rates of their own, by parts of the model.
@@ -22,10 +23,8 @@ def matches(pattern: str, name: str) -> bool:
 
 
 def check_rates(lr: float = 1.0, weight_decay: float = 0.0) -> None:
-    if not lr > 0:
-        raise ValueError(f"lr={lr}: allowed are positive numbers")
-    if not weight_decay >= 0:
-        raise ValueError(f"weight_decay={weight_decay}: allowed are numbers from 0")
+    ensure("lr", lr, lr > 0, "positive numbers")
+    ensure("weight_decay", weight_decay, weight_decay >= 0, "numbers from 0")
 
 
 def checked_groups(groups: Groups, model: Layer) -> dict[str, dict[str, float]]:

@@ -7,8 +7,9 @@ from typing import Any
 from pycnn.nn.combine import taps
 from pycnn.nn.dropout import Dropout
 from pycnn.nn.layer import Layer
-from pycnn.nn.statistics import gathered
+from pycnn.nn.statistics import Moments, gathered
 from pycnn.reference.cpu._common import aloud
+from pycnn.runtime.context import held
 from pycnn.runtime.random import drawing
 from pycnn.tape import Tape, Variable, plain, recording
 from pycnn.tape.tape import UNUSED, not_recording
@@ -90,9 +91,8 @@ def _steps(block: Layer) -> dict[Dropout, int]:
 @contextlib.contextmanager
 def _as_before(block: Layer, steps: dict[Dropout, int]) -> Iterator[None]:
     """Masks as they were; buffers, such as running statistics, that move inside move back."""
-    now = _steps(block)
-    apart = gathered.get()
-    left = [] if apart is None else [*apart]
+    now, apart = _steps(block), gathered.get()
+    moments = None if apart is None else Moments(apart.together)  # which nobody takes
     buffers = [
         (layer.buffers, key, array, array.copy())
         for _, layer in block.named_layers()
@@ -101,12 +101,11 @@ def _as_before(block: Layer, steps: dict[Dropout, int]) -> Iterator[None]:
     try:
         for layer, step in steps.items():
             layer.step = step
-        yield
+        with held(gathered, moments):
+            yield
     finally:
         for layer, step in now.items():
             layer.step = step
-        for held, key, array, values in buffers:
+        for layers, key, array, values in buffers:
             array[...] = values
-            held[key] = array
-        if apart is not None:
-            apart[:] = left
+            layers[key] = array

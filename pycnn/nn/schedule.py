@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from pycnn.define.validate import ensure
 from pycnn.nn.optimizer import Optimizer
 
 
@@ -67,8 +68,7 @@ class Step(Schedule):
 
     def __init__(self, optimizer: Optimizer, every: int, gamma: float = 0.1) -> None:
         super().__init__(optimizer)
-        if every < 1:
-            raise ValueError(f"every={every}: allowed are 1 and more")
+        ensure("every", every, every >= 1, "1 and more")
         self.every, self.gamma = every, gamma
 
     def factor(self, epoch: float) -> float:
@@ -85,8 +85,7 @@ class Cosine(Schedule):
 
     def __init__(self, optimizer: Optimizer, epochs: float, floor: float = 0.0) -> None:
         super().__init__(optimizer)
-        if not epochs > 0:
-            raise ValueError(f"epochs={epochs}: allowed are positive numbers")
+        ensure("epochs", epochs, epochs > 0, "positive numbers")
         self.epochs, self.floor = epochs, floor
 
     def factor(self, epoch: float) -> float:
@@ -106,8 +105,7 @@ class Warmup(Schedule):
 
     def __init__(self, after: Schedule, epochs: float) -> None:
         super().__init__(after.optimizer)
-        if not epochs > 0:
-            raise ValueError(f"epochs={epochs}: allowed are positive numbers")
+        ensure("epochs", epochs, epochs > 0, "positive numbers")
         self.after, self.epochs = after, epochs
 
     def factor(self, epoch: float) -> float:
@@ -135,8 +133,7 @@ class Plateau(Schedule):
 
     def __init__(self, optimizer: Optimizer, gamma: float = 0.1, patience: int = 10) -> None:
         super().__init__(optimizer)
-        if patience < 0:
-            raise ValueError(f"patience={patience}: allowed are 0 and more")
+        ensure("patience", patience, patience >= 0, "0 and more")
         self.gamma, self.patience = gamma, patience
         self.best, self.waited, self.reached = math.inf, 0, 1.0
 

@@ -1,32 +1,31 @@
 """Statistics of batches whose parts are computed apart, for the running ones of normalisations."""
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
 from pycnn.nn.arrays import device_of, mover
-from pycnn.runtime.context import held
 
-#: One layer's part of a batch: mean and variance.
-Moments = tuple[Any, Any, Any]
-
-#: Where layers leave them; None: running ones move at once.
-gathered: ContextVar[list[Moments] | None] = ContextVar("pycnn_gathered", default=None)
+#: Of x, weight, bias, eps and layout: y, and the mean and the variance over all parts.
+Together = Callable[..., tuple[Any, Any, Any]]
 
 
-@contextlib.contextmanager
-def gathering(*, apart: bool) -> Iterator[list[Moments]]:
-    """Where parts are computed `apart`, running statistics stay as they are, whatever the order.
+class Moments(list[tuple[Any, Any, Any]]):
+    """(layer, mean, variance) of each normalisation of a part of a batch.
 
-    Yields
-    ------
-    list of (layer, mean, variance)
-        Of the parts; `move` takes them.
+    Parameters
+    ----------
+    together : callable, optional
+        What normalises a part by the statistics of all, which are computed at a time.
     """
-    moments: list[Moments] = []
-    with held(gathered, moments if apart else None):
-        yield moments
+
+    def __init__(self, together: Together | None = None) -> None:
+        super().__init__()
+        self.together = together
+
+
+#: Where layers leave them, so that running ones stay as they are; None: these move at once.
+gathered: ContextVar[Moments | None] = ContextVar("pycnn_gathered", default=None)
 
 
 def move(layer: Any, mean: Any, var: Any) -> None:

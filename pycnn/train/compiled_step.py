@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.define.trace import RECORDER
+from pycnn.define.validate import check_like
 from pycnn.nn.arrays import library, to_numpy
 from pycnn.nn.clip import checked_norm
 from pycnn.nn.combine import taps
@@ -129,14 +130,7 @@ class CompiledStep:
         if len(own) != len(given):
             raise ValueError(f"{len(given)} arrays; allowed: {len(own)}, as in the first batch")
         for number, (mine, array) in enumerate(zip(own, given, strict=True)):
-            if not isinstance(array, type(mine)):
-                raise TypeError(f"array {number} is of type {type(array).__name__}; allowed: "
-                                f"{self._library.__name__}.ndarray")  # fmt: skip
-            if (array.shape, array.dtype) != (mine.shape, mine.dtype):
-                raise ValueError(
-                    f"array {number} is {array.dtype} of shape {array.shape}; allowed: "
-                    f"{mine.dtype} of shape {mine.shape}, for which the step was compiled"
-                )
+            check_like(f"array {number}", array, mine, "the step was compiled")
         if self._graph is None:
             for mine, array in zip(own, given, strict=True):
                 mine[...] = array

@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pycnn.nn.across import over
 from pycnn.nn.combine import taps
 from pycnn.nn.layer import FLOAT32, Layer
-from pycnn.nn.statistics import gathering, move
+from pycnn.nn.statistics import Moments, gathered, move
+from pycnn.runtime.context import held
 from pycnn.tape import Tape, Variable, grad, plain
 from pycnn.tape.tape import Ready
 from pycnn.train.figures import Figures, of_all
+from pycnn.train.parallel.batch_norm import normalised
 from pycnn.train.parallel.communicator import ALONE, Communicator
 from pycnn.train.parallel.sums import Sums
 
@@ -113,7 +114,8 @@ def gradients(
             figures.append(None)
         else:
             seeds(i * comm.size + comm.rank)
-            with gathering(apart=not one) as moments, over(comm if synchronised else None):
+            moments = Moments(partial(normalised, others=comm) if synchronised else None)
+            with held(gathered, None if one else moments):
                 found = _of_part(
                     model, loss, part, metrics, precision, partial(begin, i),
                     lambda: sizes.weight, factor,

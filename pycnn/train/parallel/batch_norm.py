@@ -1,34 +1,16 @@
 """Batch normalisation over the parts of a batch that several processes compute at a time."""
 
-from contextlib import AbstractContextManager
-from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from pycnn.nn.arrays import library, to_numpy
-from pycnn.runtime.context import held
 from pycnn.tape import custom_gradient, plain
-
-
-class Everyone(Protocol):
-    """Processes that can tell each other, see `pycnn.train.parallel.Communicator`."""
-
-    def rows(self, row: np.ndarray) -> Any:
-        """Numbers of each process; their ``result()`` is (processes, n), by rank."""
-
-
-#: Those that have the other parts; None: a batch is normalised by itself.
-across: ContextVar[Everyone | None] = ContextVar("pycnn_across", default=None)
-
-
-def over(others: Everyone | None) -> AbstractContextManager[None]:
-    """Batches are normalised together with those of others, if there are any."""
-    return held(across, others)
+from pycnn.train.parallel.communicator import Communicator
 
 
 def normalised(
-    x: Any, weight: Any, bias: Any, eps: float, layout: str, others: Everyone
+    x: Any, weight: Any, bias: Any, eps: float, layout: str, others: Communicator
 ) -> tuple[Any, Any, Any]:
     """Batch normalisation by the statistics of all processes.
 
@@ -60,7 +42,7 @@ def _normalised(
     *,
     eps: float,
     axis: int,
-    others: Everyone,
+    others: Communicator,
     found: dict[str, Any],
 ) -> Any:
     axes = tuple(i for i in range(x.ndim) if i != axis)
