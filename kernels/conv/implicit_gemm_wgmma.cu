@@ -7,7 +7,8 @@
 //            groups), other strides multiples of 8 elements; w with channels innermost; both from
 //            multiples of 16 bytes on; y with channels innermost, its pixels evenly spaced
 // Launch     block 384 or 512: a warpgroup that copies, and for every 64 rows of the tile one that
-//            multiplies; grid of as many blocks as the GPU has SMs, or tiles if these are fewer;
+//            multiplies; grid of as many blocks as the GPU has SMs, or tiles if these are fewer; with
+//            ALONG clusters of so many blocks a tile, of which each sums up a part of the terms;
 //            shared memory 209 or 225 KiB
 // Traffic    x is requested R S times for every TILE_N filters of a group, w once for every 128
 //            pixels, mostly from L2; 2 N K P Q (C/G) R S flop
@@ -24,10 +25,10 @@
 // arch sm_90a
 // entry implicit_gemm_wgmma      convolution, TMA of windows and wgmma
 // variant SCALAR = halves
-// variant TILE_M TILE_N CLUSTER ACROSS = 128 64 1 1, 128 64 2 1, 128 64 1 4, 128 128 1 1, 128 128 2 1, 128 256 1 1, 128 256 2 1, 192 128 2 1, 192 128 1 2
+// variant TILE_M TILE_N CLUSTER ACROSS ALONG = 128 64 1 1 1, 128 64 2 1 1, 128 64 1 4 1, 128 128 1 1 1, 128 128 2 1 1, 128 256 1 1 1, 128 256 2 1 1, 192 128 2 1 1, 192 128 1 2 1, 128 64 1 1 4, 128 64 1 1 8, 128 128 1 1 2, 128 128 1 1 4, 128 256 1 1 4
 #include <pycnn/windows_wgmma.cuh>
 
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1) __cluster_dims__(BLOCKS, 1, 1)
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1) __cluster_dims__(BLOCKS * ALONG, 1, 1)
 implicit_gemm_wgmma(const __grid_constant__ TensorMap map_x, const __grid_constant__ TensorMap map_w,
                     const __grid_constant__ TensorMap map_y, scalar_t* __restrict__ y,
                     float* __restrict__ part, const scalar_t* __restrict__ bias,

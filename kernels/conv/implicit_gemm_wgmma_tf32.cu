@@ -21,11 +21,11 @@
 //
 // arch sm_90a
 // entry implicit_gemm_wgmma_tf32   convolution of float32 rounded to TF32, TMA of windows and wgmma
-// variant TILE_M TILE_N CLUSTER ACROSS = 128 64 1 1, 128 64 2 1, 128 64 1 4, 128 128 1 1, 128 128 2 1, 128 256 1 1, 128 256 2 1, 192 128 2 1, 192 128 1 2
+// variant TILE_M TILE_N CLUSTER ACROSS ALONG = 128 64 1 1 1, 128 64 2 1 1, 128 64 1 4 1, 128 128 1 1 1, 128 128 2 1 1, 128 256 1 1 1, 128 256 2 1 1, 192 128 2 1 1, 192 128 1 2 1, 128 64 1 1 4, 128 64 1 1 8, 128 128 1 1 2, 128 128 1 1 4, 128 256 1 1 4
 #define SCALAR float
 #include <pycnn/windows_wgmma.cuh>
 
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1) __cluster_dims__(BLOCKS, 1, 1)
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1) __cluster_dims__(BLOCKS * ALONG, 1, 1)
 implicit_gemm_wgmma_tf32(const __grid_constant__ TensorMap map_x,
                          const __grid_constant__ TensorMap map_w,
                          const __grid_constant__ TensorMap map_y, scalar_t* __restrict__ y,

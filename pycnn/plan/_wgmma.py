@@ -35,6 +35,9 @@ OF_CONV: dict[Tile, tuple[Cluster, ...]] = {
     (192, 128): ((2, 1), (1, 2)),
 }
 
+#: And blocks of a cluster that have the same tile, and of each of its sums a part.
+ALONG: dict[Tile, tuple[int, ...]] = {(128, 64): (4, 8), (128, 128): (2, 4), (128, 256): (4,)}
+
 #: Multiprocessors that are sure to lie together, as those of a cluster must.
 _TOGETHER = 16
 
@@ -60,6 +63,10 @@ _ROOM, _BARRIER, _MOST_STAGES = 227 * 1024, 8, 8
 #: cycles that a tile takes besides. The first two are the data sheet's, the others are rules of
 #: thumb, not yet measured on a GPU.
 _PRODUCTS, _SHARED, _FROM_L2, _AT_MOST, _BESIDES = 2048, 128, 40, 64, 1500
+
+#: Bytes that an SM gets in a cycle from the others of its cluster, `NETWORK` of the model
+#: (pycnn/predict/model.py), and cycles in which all of them meet: a guess.
+_NETWORK, _MEET = 16, 500
 
 #: Share of its loads that a step takes even where something else takes longer: a queue.
 _QUEUED = 0.1
@@ -143,6 +150,8 @@ class Way(NamedTuple):
         The same of tiles beside each other, and of A.
     taps : int
         That one copy of A is multiplied by, and steps of k in a stage.
+    along : int
+        Blocks of a cluster that have the same tile and a part of its sums each, which they add up.
     """
 
     tile: Tile
@@ -150,6 +159,7 @@ class Way(NamedTuple):
     cluster: int = 1
     across: int = 1
     taps: int = 1
+    along: int = 1
 
     @property
     def defines(self) -> tuple[tuple[str, str], ...]:
@@ -165,11 +175,14 @@ class Way(NamedTuple):
     @property
     def blocks(self) -> int:
         """Of a cluster."""
-        return self.cluster * self.across
+        return self.cluster * self.across * self.along
 
     def grid(self, tiles: int) -> Dim3:
-        """A block for every SM, or tile if these are fewer; whole clusters."""
-        return min(tiles, self._at_once), 1, 1
+        """A block for every SM, or tile if these are fewer; whole clusters.
+
+        Where tiles are shared out along k a cluster has one tile.
+        """
+        return tiles if self.along > 1 else min(tiles, self._at_once), 1, 1
 
     @property
     def _at_once(self) -> int:
@@ -183,7 +196,8 @@ class Way(NamedTuple):
         Of `size` bytes an element, and `steps` stages of k.
         """
         tile_m, tile_n = self.tile
-        steps, in_parts = ceil_div(steps, self.parts), self.parts > 1 or always
+        steps = ceil_div(steps, self.parts * self.along)
+        in_parts = self.parts > 1 or always
         tiles, sms = self.tiles(m, n, batches * self.parts), target().processors
         rounds = ceil_div(tiles, self._at_once)
         from_l2 = min(_AT_MOST, _FROM_L2 * sms / min(tiles, self._at_once))
@@ -193,11 +207,13 @@ class Way(NamedTuple):
         used = rows + taps * (tile_m + (tile_m // WARPGROUP_M + 1) * tile_n)
         shared = used * ROW / _SHARED
         loads = (rows / self.across + taps * tile_n / self.cluster) * ROW / from_l2
-        stores = prod(self.tile) * (4 if in_parts else size) / from_l2
+        stores = prod(self.tile) * (4 if in_parts else size) / from_l2 / self.along
+        sent = prod(self.tile) * 4 * (1 - 1 / self.along) / _NETWORK
+        meeting = sent + 2 * _MEET if self.along > 1 else 0
         sums = self.parts * (m * n * batches * 4 / _FROM_L2 / sms + _PART)
         adding = sums + _LAUNCH if in_parts else 0
         step = max(products, shared, loads) + _QUEUED * loads
-        return rounds * (steps / taps * step + stores + _BESIDES) + adding
+        return rounds * (steps / taps * step + stores + meeting + _BESIDES) + adding
 
 
 def best_way(
@@ -210,6 +226,7 @@ def best_way(
     always: bool = False,
     tiles: Sequence[Tile] | None = None,
     clusters: Mapping[Tile, Sequence[Cluster]] | None = None,
+    along: Mapping[Tile, Sequence[int]] | None = None,
     patches: bool = False,
     dtype: str = "float16",
 ) -> Way:
@@ -226,6 +243,8 @@ def best_way(
         Those to choose among; `TILES` by default.
     clusters : mapping of (int, int) to sequence of (int, int), optional
         In place of `tiles`: the same with their clusters, if they are not `CLUSTERS`.
+    along : mapping of (int, int) to sequence of int, optional
+        Of tiles, blocks of a cluster that may share out their sums; none by default.
     patches : bool
         Whether three steps may have one copy of A.
     dtype : str, default "float16"
@@ -234,7 +253,7 @@ def best_way(
     Examples
     --------
     >>> best_way(8192, 8192, 8192).tile, best_way(49, 512, 4608, most_parts=64)
-    ((128, 256), Way(tile=(128, 64), parts=9, cluster=1, across=1, taps=1))
+    ((128, 256), Way(tile=(128, 64), parts=9, cluster=1, across=1, taps=1, along=1))
     """
     steps, size = ceil_div(k, depth(dtype)), numpy_dtype(dtype).itemsize
     most = max(1, min(most_parts, steps, target().processors))
@@ -249,6 +268,9 @@ def best_way(
         for c in every[t]
         if m > (c[0] - 1) * t[0] and n > (c[1] - 1) * t[1] and prod(c) <= target().processors
     ]
+    for tile, numbers in (along or {}).items():
+        whole = (n for n in numbers if ceil_div(steps, ceil_div(steps, n)) == n)
+        ways += [Way(tile, along=n) for n in whole if tile in (narrow or every)]
     if patches and m > max(TILES_OF_PATCHES)[0] and target().processors > 1:
         ways += [Way(t, cluster=2, taps=TAPS) for t in TILES_OF_PATCHES]
     return min(ways, key=lambda way: way.cycles(m, n, steps, batches, always, size))

@@ -14,8 +14,9 @@ rows and columns.
 ``implicit_gemm_wgmma_tf32`` rounds float32 to TF32, and is taken by its name alone. It has no
 gradient of the weight: elements of 16 bits alone may lie across the sum in shared memory.
 
-Where there are too few tiles for all multiprocessors, and always over pixels, the sums are cut into
-parts, which a second launch adds up in their order.
+Where there are too few tiles for all multiprocessors the sums are cut into parts: of the blocks of
+a cluster, which add them up, or of any blocks, as always over pixels; then a second launch does, in
+their order.
 """
 
 from dataclasses import dataclass, replace
@@ -259,6 +260,7 @@ def _launches(
     most = 1 if filters % PAIRS else limit // (sums * problem.sum_size)
     way = _wgmma.best_way(
         pixels, filters, steps * blk_k, problem.groups, most, clusters=_wgmma.OF_CONV,
+        along=_wgmma.ALONG,
         patches=kind is OF_HALVES and _in_patches(problem, product.c),
         dtype=problem.dtype,
     )  # fmt: skip
@@ -273,7 +275,7 @@ def _launches(
     params["flags"] |= Flag.C_BOXES * (boxes is not None)
     if parts > 1:
         params |= {"c_outer": sums, "c_inner": pixels * filters, "c_row": filters}
-    window = _window(problem, chunks, ceil_div(steps, parts)) | {
+    window = _window(problem, chunks, ceil_div(steps, parts * way.along)) | {
         "x_group": problem.channels, "w_group": weight.w_group, "w_row": weight.w_row,
     }  # fmt: skip
     if weight.reverse:
@@ -314,12 +316,12 @@ def _launch(
     args: tuple[Argument, ...],
     beside: bool = False,
 ) -> Launch:
-    """`beside`: the kernel has clusters of tiles beside each other."""
+    """`beside`: the kernel has clusters of tiles beside each other, and of parts of sums."""
     tiles = way.tiles(params["m"], params["n"], params["batches"])
     if tiles >= 2**31:
         raise Unsupported("2^31 tiles or more")
     entry = file.partition("/")[2].removesuffix(".cu")
-    own = (("ACROSS", str(way.across)),) if beside else ()
+    own = (("ACROSS", str(way.across)), ("ALONG", str(way.along))) if beside else ()
     return Launch(
         Kernel(file, entry, (*defines, *way.defines, *own)),
         grid=way.grid(tiles),

@@ -162,8 +162,8 @@ def way_of(launch: Launch) -> Way | None:
     macros, p = dict(launch.kernel.defines), _struct(launch, "tile_m")
     if "CLUSTER" not in macros or p is None:
         return None
-    cluster = (int(macros.get(name, 1)) for name in ("CLUSTER", "ACROSS"))
-    return Way((int(p["tile_m"]), int(p["tile_n"])), 1, *cluster)
+    cluster, across, along = (int(macros.get(n, 1)) for n in ("CLUSTER", "ACROSS", "ALONG"))
+    return Way((int(p["tile_m"]), int(p["tile_n"])), 1, cluster, across, along=along)
 
 
 def depth_of(launch: Launch) -> int:

@@ -58,6 +58,10 @@ TAGS = 4
 #: Bytes that the banks of shared memory deliver or take in a clock.
 ALL_BANKS = 128
 
+#: And those that an SM gets from others of its cluster: Luo et al., arXiv 2501.12084, about 3.3
+#: TB/s of 114 at 1.755 GHz, in clusters of two. Larger clusters have less.
+NETWORK = 16
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -243,7 +247,8 @@ def _units(
     for pattern in found:
         access = pattern.access
         if access.space == "shared":
-            clocks["shared banks"] += pattern.requests * pattern.wavefronts
+            slower = ALL_BANKS / NETWORK if "shared::cluster" in access.opcode else 1
+            clocks["shared banks"] += pattern.requests * pattern.wavefronts * slower
         else:
             clocks["L1"] += pattern.requests * _cache_clocks(pattern, hits, gpu)
     # L1 and shared memory are one memory, which does one of them at a time.

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from gemm_cases import each_transpose, execute, expected, launch, operand
-from hopper import on_hopper
+from hopper import launch_changed, on_hopper
 from op_checks import assert_matches, counted, same_under_all_schedules
 
 import pycnn
@@ -20,7 +20,6 @@ from pycnn.emulator import (
     OutOfBoundsError,
     ProxyFenceError,
     RaceError,
-    RawKernel,
     UninitialisedReadError,
     WgmmaError,
 )
@@ -29,8 +28,6 @@ from pycnn.plan._wgmma import TILES
 from pycnn.plan.gemm import gemm_launch
 from pycnn.plan.gemm_problem import Gemm
 from pycnn.plan.gemm_scaled import Scaled
-from pycnn.runtime import sources
-from pycnn.runtime.emulator import host_argument
 from pycnn.runtime.plan import Buffer
 from pycnn.runtime.target import Target, planned_for
 
@@ -170,9 +167,6 @@ def test_traffic(backend, rng, version, transposes):
     assert counters.bank_conflicts == 0
 
 
-HEADERS = ("pycnn/gemm_wgmma.cuh", "pycnn/wgmma_epilogue.cuh")
-
-
 #: Terms of a sum for each block of a cluster: more than all stages hold.
 TERMS = {"float16": 200, "float32": 100, "float8_e4m3fn": 400}
 
@@ -200,18 +194,6 @@ def broken(folder, old, new, cluster=1, dtype="float16", beside=False):
     assert ("CLUSTER", str(cluster)) in step.kernel.defines
     if beside:
         step = beside_each_other(step, cluster)
-    (folder / "pycnn").mkdir()
-    texts = {header: (sources.kernel_dir() / "include" / header).read_text() for header in HEADERS}
-    assert sum(text.count(old) for text in texts.values()) == 1
-    for header, text in texts.items():
-        (folder / header).write_text(text.replace(old, new))
-    code = sources.kernel_path(step.kernel.file).read_text()
-    options = [f"-I{folder}", f"-I{sources.kernel_dir() / 'include'}"]
-    options += [f"-D{name}={value}" for name, value in step.kernel.defines]
-    kernel = RawKernel(
-        code, step.kernel.entry, tuple(options), checked=True, via="ptx", arch="sm_90a"
-    )
-    kernel.max_dynamic_shared_size_bytes = step.shared
     arrays = {
         "a": np.ones((m, k), numpy_dtype(dtype)),
         "b": np.ones(n * k, numpy_dtype(dtype)),
@@ -219,8 +201,7 @@ def broken(folder, old, new, cluster=1, dtype="float16", beside=False):
         "scale_a": np.ones((), np.float32),
         "scale_b": np.ones((), np.float32),
     }
-    args = [host_argument(argument, arrays) for argument in step.args]
-    kernel(step.grid, step.block, args, shared_mem=step.shared)
+    launch_changed(folder, step, arrays, old, new)
     return arrays["y"]
 
 

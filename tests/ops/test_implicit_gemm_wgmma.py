@@ -7,12 +7,13 @@ In the emulator it runs by PTX for sm_90a, which is what is asked for here.
 import numpy as np
 import pytest
 from conv_plans import Case, Run, channels_last, misaligned, with_end
-from hopper import HOPPER, on_hopper
+from hopper import HOPPER, launch_changed, on_hopper
 from op_checks import assert_matches, counted, same_under_all_schedules
 
 import pycnn
+from pycnn.emulator import AsyncCopyError, OutOfBoundsError, RaceError
 from pycnn.plan import conv as plans
-from pycnn.plan._wgmma import OF_CONV, TILES_OF_PATCHES, Way
+from pycnn.plan._wgmma import ALONG, OF_CONV, TILES_OF_PATCHES, Way
 from pycnn.plan.conv_wgmma import ENTRY as NAME
 from pycnn.runtime.target import planned_for, target
 
@@ -101,6 +102,7 @@ def test_gradients_of_bfloat16(backend, rng, direction):
 @pytest.mark.parametrize("direction", ["forward", "backward_input"])
 def test_sums_in_parts(backend, rng, monkeypatch, direction):
     """As many as there is room for; with an epilogue, and in groups."""
+    monkeypatch.setattr("pycnn.plan._wgmma.ALONG", {})
     monkeypatch.setattr("pycnn.plan._wgmma._LAUNCH", 0)
     monkeypatch.setattr("pycnn.plan._wgmma._PART", 0)
     case = Case(2, 128, 3, 4, 128, (3, 2), groups=2)
@@ -134,6 +136,104 @@ def test_tiles_beside_each_other(backend, rng, monkeypatch, tile, cluster, filte
     monkeypatch.setattr("pycnn.plan._wgmma.OF_CONV", {tile: (cluster,)})
     with planned_for(target()._replace(processors=16)):
         check(backend, rng, Case(2, 72, 11, 10, filters))
+
+
+def added_up_in_clusters(monkeypatch, tile, along):
+    """The blocks of a cluster have a part of the sums each."""
+    way = Way(tile, along=along)
+    monkeypatch.setattr("pycnn.plan._wgmma.best_way", lambda *_, **__: way)
+
+
+EXHAUSTIVE = pytest.mark.exhaustive
+OF_CLUSTERS = [
+    pytest.param(tile, n, marks=() if (tile, n) == ((128, 64), 4) else EXHAUSTIVE)
+    for tile, every in ALONG.items()
+    for n in every
+]
+
+
+@checked
+@pytest.mark.parametrize(("tile", "along"), OF_CLUSTERS)
+@pytest.mark.parametrize("dtype", ["float16", pytest.param("bfloat16", marks=EXHAUSTIVE)])
+def test_sums_of_clusters(backend, rng, monkeypatch, tile, along, dtype):
+    """Eight steps of k, the last of each tap no whole one; no tile is whole."""
+    added_up_in_clusters(monkeypatch, tile, along)
+    case = Case(2, 72, 9, 11, tile[1] + 8, (2, 2), stride=(1, 2), pad=((1, 0), (0, 1)))
+    plan = plans.plan(case.problem(draw(rng, case)), "forward", NAME, PLENTY)
+    launch = plan.launches[-1]
+    assert dict(launch.kernel.defines)["ALONG"] == str(along)
+    assert launch.grid[0] == 2 * along
+    check(backend, rng, case, dtype)
+
+
+@on_kernels
+@pytest.mark.parametrize("direction", ["forward", "backward_input"])
+def test_sums_of_clusters_in_groups(backend, rng, monkeypatch, direction):
+    """Of the gradient every phase by itself."""
+    added_up_in_clusters(monkeypatch, (128, 64), 4)
+    case = Case(3, 128, 3, 5, 128, (2, 2), groups=2)
+    check(backend, rng, case, direction=direction)
+
+
+@on_kernels
+def test_end_of_sums_of_clusters(backend, rng, monkeypatch):
+    added_up_in_clusters(monkeypatch, (128, 64), 4)
+    case = Case(2, 72, 8, 9, 40, (2, 2), stride=(2, 1))
+    arrays = draw(rng, case)
+    end, finish, want = with_end(rng, case.expected("y", **arrays), gap=1)
+    got = Run(backend, NAME, PLENTY, finish)(case, "forward", arrays | end, channels_last)
+    assert_matches(got, want, "float16", case.terms("y"))
+
+
+@checked
+def test_sums_of_clusters_that_are_not_finite(backend, rng, monkeypatch):
+    """A part that is infinite or NaN concerns its own pixel alone."""
+    added_up_in_clusters(monkeypatch, (128, 64), 4)
+    case = Case(1, 256, 5, 7, 8, (1, 1), ((0, 0), (0, 0)))
+    arrays = draw(rng, case)
+    arrays["x"][0, 3, 0, 0], arrays["x"][0, 255, 4, 6] = np.inf, np.nan
+    got = Run(backend, NAME, PLENTY)(case, "forward", arrays, channels_last)
+    assert np.isinf(got[0, :, 0, 0]).all()
+    assert np.isnan(got[0, :, 4, 6]).all()
+    assert np.isfinite(got).sum() == 8 * (5 * 7 - 2)
+
+
+#: What is left out where the sums of a tile lie in several blocks, and what the emulator says. The
+#: rest of the pipeline is that of one block.
+MISTAKES = {
+    "stages still read": ("cluster_sync();  // all stages", AsyncCopyError),
+    "parts not there yet": ("cluster_sync();  // all parts", (OutOfBoundsError, RaceError)),
+}
+
+
+def in_four_parts(folder, rng, old, new):
+    """What a checked build makes of it, and what is right."""
+    case = Case(1, 128, 2, 67, 8, (2, 2))
+    arrays = draw(rng, case)
+    step = plans.plan(case.problem(arrays), "forward", NAME, PLENTY).launches[-1]
+    last = {
+        name: np.ascontiguousarray(arrays[name].transpose(0, 2, 3, 1)) for name in ("x", "weight")
+    }
+    y = np.zeros(np.array(case.y_shape)[[0, 2, 3, 1]], "float16")
+    given = {"x": last["x"], "weight_last": last["weight"], "y": y}
+    launch_changed(folder, step, given, old, new)
+    return y.transpose(0, 3, 1, 2), case.expected("y", **arrays), case.terms("y")
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_what_is_wrong_in_clusters_is_reported(tmp_path, rng, monkeypatch, mistake):
+    monkeypatch.setenv("PYCNN_SCHEDULE", "reverse")
+    added_up_in_clusters(monkeypatch, (128, 64), 4)
+    old, error = MISTAKES[mistake]
+    with pytest.raises(error):
+        in_four_parts(tmp_path, rng, old, "//")
+
+
+@pytest.mark.exhaustive
+def test_as_it_stands_nothing_is_wrong_in_clusters(tmp_path, rng, monkeypatch):
+    added_up_in_clusters(monkeypatch, (128, 64), 4)
+    got, want, terms = in_four_parts(tmp_path, rng, "home == rank;\n}", "home == rank;\n}")
+    assert_matches(got, want, "float16", terms)
 
 
 #: Windows of 3x3, sides of the result multiples of 8; some of a tile is beyond it.

@@ -6,8 +6,9 @@ import pytest
 from plan_checks import assert_sound
 
 from pycnn.define.views import View
-from pycnn.plan import conv
+from pycnn.plan import _wgmma, conv
 from pycnn.plan._epilogue import Epilogue
+from pycnn.plan._wgmma import Way
 from pycnn.plan.conv_problem import Problem
 from pycnn.plan.conv_wgmma import divisor
 from pycnn.plan.estimate import way_of
@@ -158,8 +159,31 @@ def test_a_large_weight_is_turned():
     assert plan(plain).launches[0].kernel.entry in ("transpose", "transpose_to_vectors")
 
 
-def test_few_tiles_are_cut():
+def test_few_tiles_are_shared_out_in_clusters():
+    """Eight blocks have a tile, and a ninth of nothing is none of them: no part is empty."""
+    planned = plan(problem(x=(1, 512, 7, 7), filters=512, y=(7, 7)))
+    assert_sound(planned, {"x", "weight"})
+    (main,) = planned.launches
+    macros = dict(main.kernel.defines)
+    assert (macros["ALONG"], macros["CLUSTER"], macros["ACROSS"]) == ("8", "1", "1")
+    assert main.grid == (8 * 512 // 64, 1, 1)
+    assert int(main.args[-1]["per_split"]) * 8 == 9 * 8
+    assert (int(main.args[-2]["batches"]), main.args[4]) == (1, None)
+    assert not planned.workspace_bytes
+
+
+@pytest.mark.parametrize(("terms", "along"), [(64, ()), (256, (4,)), (320, ()), (512, (4, 8))])
+def test_no_part_of_a_cluster_is_empty(monkeypatch, terms, along):
+    """Five steps would be two of each of three blocks, and none of the fourth."""
+    asked = []
+    monkeypatch.setattr(Way, "cycles", lambda way, *_: asked.append(way) or 0)
+    _wgmma.best_way(49, 64, terms, along={(128, 64): (4, 8)})
+    assert tuple(way.along for way in asked if way.along > 1) == along
+
+
+def test_few_tiles_are_cut(monkeypatch):
     """Blocks share the sums of a tile, if there is room for their parts; and no part is empty."""
+    monkeypatch.setattr(_wgmma, "ALONG", {})
     few = problem(x=(1, 512, 7, 7), filters=512, y=(7, 7))
     planned = plan(few)
     assert_sound(planned, {"x", "weight"})
@@ -180,7 +204,8 @@ def test_parts_of_odd_filters_do_not_lie_at_even_places():
     (_,) = plan(problem(x=(1, 512, 7, 7), filters=509, y=(7, 7))).launches
 
 
-def test_where_arrays_begin_elsewhere_as_many_parts_are_made():
+def test_where_arrays_begin_elsewhere_as_many_parts_are_made(monkeypatch):
+    monkeypatch.setattr(_wgmma, "ALONG", {})
     few = problem(x=(1, 512, 7, 7), filters=512, y=(7, 7))
     main, add = plan(few, algo="auto").launches
     other = main.unaligned

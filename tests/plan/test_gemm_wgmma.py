@@ -7,6 +7,7 @@ import pytest
 from plan_checks import HUGE
 
 from pycnn.plan import _wgmma
+from pycnn.plan._wgmma import Way
 from pycnn.plan.gemm import Flag, algorithms_of, choose, gemm_launch, plan_gemm
 from pycnn.plan.gemm_problem import Gemm
 from pycnn.plan.matmul import Matrices, products
@@ -162,17 +163,20 @@ def test_auto_of_a_batch():
 
 
 def test_tiles():
-    assert _wgmma.best_way(8192, 8192, 8192) == ((128, 256), 1, 2, 1, 1)
-    assert _wgmma.best_way(100000, 64, 576) == ((128, 64), 1, 2, 1, 1)
+    assert _wgmma.best_way(8192, 8192, 8192) == Way((128, 256), cluster=2)
+    assert _wgmma.best_way(100000, 64, 576) == Way((128, 64), cluster=2)
     assert _wgmma.best_way(128, 8192, 8192).cluster == 1
     with planned_for(Target("sm_90a", 1)):
         assert _wgmma.best_way(8192, 8192, 8192).cluster == 1
     of_conv = {"clusters": _wgmma.OF_CONV}  # 14x14 and 7x7 pixels, batch 32
     with planned_for(Target("sm_90a", 132)):
-        assert _wgmma.best_way(6272, 512, 1024, **of_conv) == ((192, 128), 1, 1, 2, 1)
+        assert _wgmma.best_way(6272, 512, 1024, **of_conv) == Way((192, 128), across=2)
         beside = _wgmma.best_way(1568, 512, 2048, **of_conv)
-        assert beside == ((128, 64), 1, 1, 4, 1)
+        assert beside == Way((128, 64), across=4)
         assert beside.tiles(1568, 512, 1) == 13 * 8
         assert beside.grid(1000) == (128, 1, 1)  # of 16 multiprocessors that lie together
+        along = _wgmma.best_way(1568, 512, 4608, **of_conv, along=_wgmma.ALONG)
+        assert along == Way((128, 256), along=4)
+        assert along.grid(along.tiles(1568, 512, 1)) == (13 * 2 * 4, 1, 1)
     with pytest.raises(ValueError, match=r"tile=\(64, 64\); allowed: \(128, 64\), "):
         launch(problem(), tile=(64, 64))

@@ -14,6 +14,9 @@
 //   Row row(m)                         where row m of C, and what is added to it, lies
 //   index_t part(m)                    where it lies among parts of sums; negative: nowhere
 //
+// Blocks of a cluster may also have the same tile, ALONG of them, and of each sum a part: then a cluster
+// has one tile, and each of its blocks adds up, finishes and stores a share of the rows.
+//
 // With TAPS there are so many tiles of B in a stage, and as many rows of A again beyond 64 of a
 // warpgroup: what it multiplies by the tiles begins TAP_ROWS further on every time.
 #pragma once
@@ -29,6 +32,9 @@
 #ifndef ACROSS
 #define ACROSS 1
 #endif
+#ifndef ALONG
+#define ALONG 1
+#endif
 #ifndef TAPS
 #define TAPS 1
 #endif
@@ -36,10 +42,11 @@
 #include <pycnn/wgmma_epilogue.cuh>
 
 constexpr int BLK_M = TILE_M, BLK_N = TILE_N;
-constexpr int BLOCKS = CLUSTER * ACROSS;  // of a cluster
+constexpr int BLOCKS = CLUSTER * ACROSS;  // of a cluster, that copy for each other
 constexpr int BLK_K = 128 / sizeof(element_t);  // the bytes of a swizzle
 constexpr int WARPGROUP = 128, WARPGROUP_M = 64, CONSUMERS = BLK_M / WARPGROUP_M;
 constexpr int CONSUMER_WARPS = CONSUMERS * WARPGROUP / 32;
+static_assert(ALONG == 1 || BLOCKS == 1, "blocks copy for each other or add up their sums");
 constexpr int BLOCK_THREADS = (1 + CONSUMERS) * WARPGROUP;
 // Registers of a thread that copies, and of one that multiplies: of all together there are 65536.
 constexpr int FEW_REGISTERS = CONSUMERS == 2 ? 40 : 32, MANY_REGISTERS = CONSUMERS == 2 ? 232 : 160;
@@ -180,6 +187,33 @@ __device__ __forceinline__ void multiply_tile(Sums& sums, Shared& shared, RingPo
     hand_back(shared, at.stage ? at.stage - 1 : STAGES - 1);
 }
 
+// Of sums of which every block of the cluster has a part, those of a warp's rows go to one of the blocks,
+// to where stages were, which adds them to its own in the order of blocks. Whether this is the one.
+__device__ __forceinline__ bool add_up(Sums& d, Shared& shared) {
+    constexpr int LANES = CONSUMER_WARPS / ALONG * 32, VECTORS = BLK_N / 2 / 4;
+    static_assert(CONSUMER_WARPS % ALONG == 0 && BLK_M * BLK_N * sizeof(float) <= STAGES * STAGE_BYTES);
+    auto& parts = reinterpret_cast<float (&)[ALONG][VECTORS][LANES][4]>(shared);
+    const unsigned thread = threadIdx.x - WARPGROUP, home = thread / LANES, lane = thread % LANES;
+    const unsigned rank = cluster_rank(), there = address_in(home, parts[rank][0][lane]);
+    cluster_sync();  // all stages have been read
+#pragma unroll
+    for (int i = 0; i < VECTORS && home != rank; ++i)
+        store_in(there + i * unsigned(sizeof(parts[0][0])), reinterpret_cast<float (&)[4]>(d[4 * i]));
+    cluster_sync();  // all parts are there
+#pragma unroll 1
+    for (unsigned from = 0; from < ALONG && home == rank; ++from) {
+        if (from == rank) continue;
+#pragma unroll
+        for (int i = 0; i < VECTORS; ++i) {
+            float part[4];
+            load_vector(part, parts[from][i][lane]);
+#pragma unroll
+            for (int e = 0; e < 4; ++e) d[4 * i + e] += part[e];
+        }
+    }
+    return home == rank;
+}
+
 // Stores the sums of a warp, from row `row` of the tile on, as they are, to parts that a later launch adds up: 8 bytes a thread,
 // of 4 neighbours a sector.
 template <typename Work>
@@ -220,7 +254,7 @@ __device__ __forceinline__ void multiply_all(Shared& shared, const GemmParams& p
     if (threadIdx.x < WARPGROUP) {
         registers_release<FEW_REGISTERS>();
         if (BLOCKS == 1 && threadIdx.x != 0) return;
-        unsigned tile = threadIdx.x ? order.count : blockIdx.x;  // one thread copies
+        unsigned tile = threadIdx.x ? order.count : blockIdx.x / ALONG;  // one thread copies
         for (; tile < order.count; tile += gridDim.x) {
             const BlockCoord blk = order[tile];
             const Terms terms = work.terms(blk);
@@ -237,10 +271,12 @@ __device__ __forceinline__ void multiply_all(Shared& shared, const GemmParams& p
         WarpOutput own{shared.pieces[threadIdx.x / 32 - WARPGROUP / 32],
                        static_cast<int>(threadIdx.x / 32 - WARPGROUP / 32) * PIECE_M, easy};
         Sums d;
-        for (unsigned tile = blockIdx.x; tile < order.count; tile += gridDim.x) {
+        for (unsigned tile = blockIdx.x / ALONG; tile < order.count; tile += gridDim.x) {
             const BlockCoord blk = order[tile];
             const Terms terms = work.terms(blk);
             multiply_tile<A_K_MAJOR, B_K_MAJOR>(d, shared, at, terms.end - terms.first, warpgroup);
+            if constexpr (ALONG > 1)
+                if (!add_up(d, shared)) continue;
             store(blk, d, own);
         }
         if (threadIdx.x % 32 == 0) bulk_wait_read<0>();  // shared memory goes with the block

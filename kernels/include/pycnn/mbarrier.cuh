@@ -11,6 +11,8 @@
 //   mbarrier_arrive_at(&b, rank)  at the barrier that lies in the same place of another block;
 //                                 hands over what wgmma has read, and no writes
 //   mbarrier_expect_others(&b, bytes)  the phase waits for what copies of other blocks bring, too
+//   address_in(rank, at)          of what lies in the same place of another block
+//   store_in(address, x)          four floats to there; cluster_sync() hands them over
 //
 // Of sm_90 and up.
 #pragma once
@@ -59,6 +61,18 @@ __device__ __forceinline__ unsigned cluster_rank() {
 
 __device__ __forceinline__ void cluster_sync() {
     asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
+}
+
+__device__ __forceinline__ unsigned address_in(unsigned rank, const void* at) {
+    unsigned there;
+    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(shared_address(at)), "r"(rank));
+    return there;
+}
+
+__device__ __forceinline__ void store_in(unsigned address, const float (&x)[4]) {
+    asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(x[0]),
+                 "f"(x[1]), "f"(x[2]), "f"(x[3])
+                 : "memory");
 }
 
 // Hands over no more than that tensor copies and `wgmma` have read: a release for the whole cluster,

@@ -19,7 +19,8 @@ struct Windows {
     __device__ unsigned bytes() const { return own.bytes(false, false); }
     __device__ Terms terms(const BlockCoord& blk) const {
         const int all = static_cast<int>(ceil_div(p.k, BLK_K));
-        const int first = static_cast<int>(blk.batch / p.inner) * window.per_split;
+        const int part = ALONG > 1 ? cluster_rank() : blk.batch / p.inner;
+        const int first = part * window.per_split;
         return {first, min(first + window.per_split, all)};
     }
     __device__ Row row(index_t m) const {
