@@ -27,12 +27,17 @@ struct DropoutParams {
 struct Factor {
     const DropoutParams& v;
     acc_t scale;
+    unsigned threshold;  // 32 bits of it: where all are dropped, the scale is 0
 
+    __device__ __forceinline__ Factor(const DropoutParams& params, acc_t kept)
+        : v(params),
+          scale(params.threshold >> 32 ? acc_t(0) : kept),
+          threshold(static_cast<unsigned>(params.threshold)) {}
     __device__ __forceinline__ Philox numbers(index_t group) const {
         return Philox(static_cast<unsigned long long>(group) / 4, v.offset, v.seed);
     }
     __device__ __forceinline__ acc_t of(unsigned number) const {
-        return number < v.threshold ? acc_t(0) : scale;
+        return number < threshold ? acc_t(0) : scale;
     }
     __device__ __forceinline__ acc_t operator()(index_t i) const {
         const index_t group = v.span == 1 ? i : i / v.span;
@@ -42,7 +47,7 @@ struct Factor {
 
 extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 dropout(const scalar_t* x, scalar_t* y, acc_t scale, DropoutParams v) {
-    const Factor factor{v, scale};
+    const Factor factor(v, scale);
     const index_t block_end = (blockIdx.x + index_t(1)) * ELEMENTWISE_THREADS * VEC_SIZE;
     if (block_end <= v.count && v.span == 1 && aligned(x) && aligned(y)) {
         const index_t i = first_of_vec();
@@ -72,7 +77,7 @@ dropout(const scalar_t* x, scalar_t* y, acc_t scale, DropoutParams v) {
 
 extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 dropout_strided(const scalar_t* x, scalar_t* y, acc_t scale, DropoutParams v, Strided<1> view) {
-    const Factor factor{v, scale};
+    const Factor factor(v, scale);
     const index_t block_end = (blockIdx.x + index_t(1)) * ELEMENTWISE_THREADS * VEC_SIZE;
 #pragma unroll 1
     for (index_t i = first_of_elements(); i < v.count && i < block_end; i += ELEMENTWISE_THREADS) {

@@ -27,7 +27,7 @@ constexpr int COLUMNS = sizeof(scalar_t) > 2 ? 4 : 2;  // of outputs; `_columns`
 constexpr int COLUMNS_OF_INDICES = 2;
 
 // emit(p, q, offset in y, states of the channels) for every output of this thread.
-template <typename State, int OUTPUTS, typename Emit>
+template <bool VECTORS, typename State, int OUTPUTS, typename Emit>
 __device__ __forceinline__ void each_window(const scalar_t* __restrict__ x, const Pool& p,
                                             Emit emit) {
     constexpr int IN = STRIDE * OUTPUTS + WINDOW - STRIDE;  // columns of x
@@ -44,7 +44,6 @@ __device__ __forceinline__ void each_window(const scalar_t* __restrict__ x, cons
     if (n >= p.images) return;
     const int left = q * STRIDE - static_cast<int>(cols.low);
     const scalar_t* const image = x + n * s.n + left * s.axis[2] + c;
-    const bool vectors = aligned(x);
 
     // Row h of x under each window: all of it requested, then summed up; nothing outside.
     using States = State[OUTPUTS][VEC_SIZE];
@@ -59,7 +58,7 @@ __device__ __forceinline__ void each_window(const scalar_t* __restrict__ x, cons
         if (!inside(h, height)) return;
         const scalar_t* const row = image + h * s.axis[1];
         Vec vec[IN];
-        if (vectors) {
+        if (VECTORS) {
 #pragma unroll
             for (int u = 0; u < IN; ++u)
                 if (inside(left + u, width)) vec[u] = load_vec(row, u * s.axis[2]);
@@ -143,50 +142,67 @@ __device__ __forceinline__ void store_pair(index_t* own, const State (&of)[VEC_S
     }
 }
 
-template <int OUTPUTS, typename Place>
+template <bool VECTORS, int OUTPUTS, typename Place>
 __device__ __forceinline__ void max_windows(const scalar_t* __restrict__ x,
                                             scalar_t* __restrict__ y,
                                             index_t* __restrict__ indices, const Pool& p) {
     using State = Maximum<Place>;
-    const bool y_vectors = aligned(y), at_vectors = aligned(indices);
-    const bool pairs = at_vectors && VEC_SIZE > 2 && p.inner / VEC_SIZE % 2 == 0;
-    each_window<State, OUTPUTS>(x, p, [&](int, int, index_t to, const State (&of)[VEC_SIZE]) {
-        Block<scalar_t, VEC_SIZE> block;
+    const bool pairs = VECTORS && VEC_SIZE > 2 && p.inner / VEC_SIZE % 2 == 0;
+    each_window<VECTORS, State, OUTPUTS>(
+        x, p, [&](int, int, index_t to, const State (&of)[VEC_SIZE]) {
+            Block<scalar_t, VEC_SIZE> block;
 #pragma unroll
-        for (int k = 0; k < VEC_SIZE; ++k) block.at[k] = from_acc(of[k].value);
-        store_block(y + to, block, y_vectors);
-        if constexpr (sizeof(State) > sizeof(acc_t)) {
-            if (pairs) {
-                store_pair(indices + to, of);
-                return;
+            for (int k = 0; k < VEC_SIZE; ++k) block.at[k] = from_acc(of[k].value);
+            store_block(y + to, block, VECTORS);
+            if constexpr (sizeof(State) > sizeof(acc_t)) {
+                if (pairs) {
+                    store_pair(indices + to, of);
+                    return;
+                }
+                Block<index_t, VEC_SIZE> places;
+#pragma unroll
+                for (int k = 0; k < VEC_SIZE; ++k) places.at[k] = of[k].at;
+                store_block(indices + to, places, VECTORS);
             }
-            Block<index_t, VEC_SIZE> places;
-#pragma unroll
-            for (int k = 0; k < VEC_SIZE; ++k) places.at[k] = of[k].at;
-            store_block(indices + to, places, at_vectors);
-        }
-    });
+        });
 }
+
+template <bool VECTORS>
+__device__ __forceinline__ void avg_windows(const scalar_t* __restrict__ x,
+                                            scalar_t* __restrict__ y, const Pool& p) {
+    each_window<VECTORS, Total, COLUMNS>(
+        x, p, [&](int i, int j, index_t to, const Total (&of)[VEC_SIZE]) {
+            const Divided rows(p, 1, i), cols(p, 2, j);
+            Block<scalar_t, VEC_SIZE> block;
+#pragma unroll
+            for (int k = 0; k < VEC_SIZE; ++k) block.at[k] = from_acc(rows(cols, of[k].value));
+            store_block(y + to, block, VECTORS);
+        });
+}
+
+// Whether all begin where vectors do is asked in front of all else: see docs/bandwidth.md.
 
 extern "C" __global__ void __launch_bounds__(THREADS, 3)
 max_pool_channels(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Pool p) {
-    max_windows<COLUMNS, NoIndex>(x, y, nullptr, p);
+    if (aligned(x) && aligned(y))
+        max_windows<true, COLUMNS, NoIndex>(x, y, nullptr, p);
+    else
+        max_windows<false, COLUMNS, NoIndex>(x, y, nullptr, p);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 3)
 max_pool_channels_indices(const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
                           index_t* __restrict__ indices, Pool p) {
-    max_windows<COLUMNS_OF_INDICES, Index>(x, y, indices, p);
+    if (aligned(x) && aligned(y) && aligned(indices))
+        max_windows<true, COLUMNS_OF_INDICES, Index>(x, y, indices, p);
+    else
+        max_windows<false, COLUMNS_OF_INDICES, Index>(x, y, indices, p);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 3)
 avg_pool_channels(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Pool p) {
-    const bool vectors = aligned(y);
-    each_window<Total, COLUMNS>(x, p, [&](int i, int j, index_t to, const Total (&of)[VEC_SIZE]) {
-        const Divided rows(p, 1, i), cols(p, 2, j);
-        Block<scalar_t, VEC_SIZE> block;
-#pragma unroll
-        for (int k = 0; k < VEC_SIZE; ++k) block.at[k] = from_acc(rows(cols, of[k].value));
-        store_block(y + to, block, vectors);
-    });
+    if (aligned(x) && aligned(y))
+        avg_windows<true>(x, y, p);
+    else
+        avg_windows<false>(x, y, p);
 }

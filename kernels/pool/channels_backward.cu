@@ -41,22 +41,21 @@ struct Strip {
         there = n < p.images;
     }
     // body(d, what stands in window FIRST + d) for those that there are of row i.
-    template <typename T, typename Body>
+    template <bool VECTORS, typename T, typename Body>
     __device__ __forceinline__ void each(const T* operand, const PoolStrides& s, int i, int q_end,
-                                         bool vectors, Body body) const {
+                                         Body body) const {
         const T* const row = operand + n * s.n + i * s.axis[1] + (q + Of::FIRST) * s.axis[2] + c;
 #pragma unroll
         for (int d = 0; d < Of::WINDOWS; ++d)
             if (inside(q + Of::FIRST + d, q_end))
-                body(d, load_block<T, VEC_SIZE>(row + d * s.axis[2], vectors));
+                body(d, load_block<T, VEC_SIZE>(row + d * s.axis[2], VECTORS));
     }
 };
 
-template <typename Value, typename Load>
+template <bool VECTORS, typename Value, typename Load>
 __device__ __forceinline__ void backward(scalar_t* __restrict__ dx, const Pool& p, const Strip& at,
                                          Load load) {
     const int height = p.axis[1].extent, width = p.axis[2].extent;
-    const bool vectors = aligned_to<scalar_t, VEC_SIZE>(dx);
     const auto store = [&](int h, const acc_t (&sum)[Of::SPAN][VEC_SIZE]) {
 #pragma unroll
         for (int u = 0; u < Of::SPAN; ++u) {
@@ -65,44 +64,63 @@ __device__ __forceinline__ void backward(scalar_t* __restrict__ dx, const Pool& 
 #pragma unroll
             for (int k = 0; k < VEC_SIZE; ++k) block.at[k] = from_acc(sum[u][k]);
             const index_t pixel = (static_cast<index_t>(at.n) * height + h) * width + at.left + u;
-            store_block(dx + pixel * p.inner + at.c, block, vectors);
+            store_block(dx + pixel * p.inner + at.c, block, VECTORS);
         }
     };
     each_cell<Value, Of, VEC_SIZE>(p, at.first, at.left, load, store);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 3)
-max_pool_channels_backward(const scalar_t* __restrict__ dy, const index_t* __restrict__ indices,
-                           scalar_t* __restrict__ dx, Pool p) {
+template <bool VECTORS>
+__device__ __forceinline__ void max_backward(const scalar_t* __restrict__ dy,
+                                             const index_t* __restrict__ indices,
+                                             scalar_t* __restrict__ dx, const Pool& p) {
     const Strip at(p);
     if (!at.there) return;
     const int q_end = p.axis[2].windows;
-    const bool vectors = aligned_to<scalar_t, VEC_SIZE>(dy);
-    const bool at_vectors = aligned_to<index_t, VEC_SIZE>(indices);
     const auto load = [&](int i, Sent (&row)[Of::WINDOWS][VEC_SIZE]) {
-        at.each(dy, p.operand[0], i, q_end, vectors, [&](int d, const auto& block) {
+        at.each<VECTORS>(dy, p.operand[0], i, q_end, [&](int d, const auto& block) {
 #pragma unroll
             for (int k = 0; k < VEC_SIZE; ++k) row[d][k].dy = to_acc(block.at[k]);
         });
-        at.each(indices, p.operand[1], i, q_end, at_vectors, [&](int d, const auto& block) {
+        at.each<VECTORS>(indices, p.operand[1], i, q_end, [&](int d, const auto& block) {
 #pragma unroll
             for (int k = 0; k < VEC_SIZE; ++k) row[d][k].at = place_of(block.at[k]);
         });
     };
-    backward<Sent>(dx, p, at, load);
+    backward<VECTORS, Sent>(dx, p, at, load);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 3)
-avg_pool_channels_backward(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Pool p) {
+template <bool VECTORS>
+__device__ __forceinline__ void avg_backward(const scalar_t* __restrict__ dy,
+                                             scalar_t* __restrict__ dx, const Pool& p) {
     const Strip at(p);
     if (!at.there) return;
-    const bool vectors = aligned_to<scalar_t, VEC_SIZE>(dy);
     const auto load = [&](int i, Share (&row)[Of::WINDOWS][VEC_SIZE]) {
-        at.each(dy, p.operand[0], i, p.axis[2].windows, vectors, [&](int d, const auto& block) {
+        at.each<VECTORS>(dy, p.operand[0], i, p.axis[2].windows, [&](int d, const auto& block) {
             const Divided rows(p, 1, i), cols(p, 2, at.q + Of::FIRST + d);
 #pragma unroll
             for (int k = 0; k < VEC_SIZE; ++k) row[d][k].dy = rows(cols, to_acc(block.at[k]));
         });
     };
-    backward<Share>(dx, p, at, load);
+    backward<VECTORS, Share>(dx, p, at, load);
+}
+
+// Whether all begin where vectors do is asked in front of all else: see docs/bandwidth.md.
+
+extern "C" __global__ void __launch_bounds__(THREADS, 3)
+max_pool_channels_backward(const scalar_t* __restrict__ dy, const index_t* __restrict__ indices,
+                           scalar_t* __restrict__ dx, Pool p) {
+    if (aligned_to<scalar_t, VEC_SIZE>(dy) && aligned_to<index_t, VEC_SIZE>(indices) &&
+        aligned_to<scalar_t, VEC_SIZE>(dx))
+        max_backward<true>(dy, indices, dx, p);
+    else
+        max_backward<false>(dy, indices, dx, p);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 3)
+avg_pool_channels_backward(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Pool p) {
+    if (aligned_to<scalar_t, VEC_SIZE>(dy) && aligned_to<scalar_t, VEC_SIZE>(dx))
+        avg_backward<true>(dy, dx, p);
+    else
+        avg_backward<false>(dy, dx, p);
 }

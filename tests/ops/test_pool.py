@@ -12,6 +12,8 @@ from pycnn.define._pool_max import MAX_POOL_BACKWARD
 from pycnn.emulator import counting
 from pycnn.plan import pool_planes
 from pycnn.reference.oracle import _window, pool as oracle
+from pycnn.runtime.occupancy import occupancy
+from pycnn.runtime.plan import SCALAR
 from pycnn.testing import TESTED
 from pycnn.testing.case import Case
 from pycnn.testing.tested import normal
@@ -550,6 +552,25 @@ def test_gradients_by_vectors_move_little_more_than_they_must(rng, layout, side,
         most = {"NCHW": (1.05, 3.1), "NHWC": (2.05, 6.2)}[layout][side - 2]
         assert counters.global_load_sectors * 32 <= most * read
         assert counters.bank_conflicts == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "entry", "window", "blocks"),
+    [
+        ("channels", "max_pool_channels_indices", 2, 4),
+        ("channels", "max_pool_channels", 3, 4),
+        ("channels_backward", "avg_pool_channels_backward", 3, 7),
+    ],
+)
+def test_registers_of_channels(file, entry, window, blocks):
+    """So many blocks fit on a multiprocessor of an H200, and nothing leaves the registers."""
+    pytest.importorskip("llvmlite")
+    from pycnn.predict import code
+
+    defines = (("SCALAR", SCALAR["bfloat16"]), ("WINDOW", str(window)))
+    used = code.of_kernel(f"pool/{file}.cu", entry, defines, "sm_90a").resources
+    assert used.local == 0
+    assert occupancy("sm_90a", 128, used.registers, used.shared).blocks >= blocks
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])

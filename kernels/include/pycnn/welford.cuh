@@ -137,12 +137,12 @@ template <typename State>
 __device__ __forceinline__ State merge_lanes(State mine, int size = LANES) {
     for (int distance = 1; distance < size; distance *= 2) {
         State other = mine.of_lane(distance);
-        if (threadIdx.x & distance) {
-            other.merge(mine);
+        if (threadIdx.x & distance) {  // the same order in both lanes
+            const State own = mine;
             mine = other;
-        } else {
-            mine.merge(other);
+            other = own;
         }
+        mine.merge(other);  // one merge for all: two would be gone through one behind the other
     }
     return mine;
 }
