@@ -9,7 +9,7 @@ from pycnn.dtypes import numpy_dtype
 from pycnn.emulator import counting
 from pycnn.reference.oracle import norm as oracle
 from pycnn.runtime.occupancy import occupancy
-from pycnn.runtime.plan import SCALAR
+from pycnn.runtime.plan import SCALAR, Kernel
 from pycnn.testing import TESTED
 from pycnn.testing.case import Case
 from pycnn.testing.tolerance import tolerance
@@ -240,9 +240,8 @@ def test_registers_of_rows(entry, threads, blocks, dtype):
     pytest.importorskip("llvmlite")
     from pycnn.predict import code
 
-    used = code.of_kernel(
-        "norm/layer_vectors.cu", entry, (("SCALAR", SCALAR[dtype]),), "sm_90a"
-    ).resources
+    kernel = Kernel("norm/layer_vectors.cu", entry, (("SCALAR", SCALAR[dtype]),))
+    used = code.of_kernel(kernel, "sm_90a").resources
     assert used.local == 0
     assert occupancy("sm_90a", threads, used.registers, used.shared).blocks >= blocks
 

@@ -13,7 +13,7 @@ from pycnn.emulator import counting
 from pycnn.plan import pool_planes
 from pycnn.reference.oracle import _window, pool as oracle
 from pycnn.runtime.occupancy import occupancy
-from pycnn.runtime.plan import SCALAR
+from pycnn.runtime.plan import SCALAR, Kernel
 from pycnn.testing import TESTED
 from pycnn.testing.case import Case
 from pycnn.testing.tested import normal
@@ -568,7 +568,7 @@ def test_registers_of_channels(file, entry, window, blocks):
     from pycnn.predict import code
 
     defines = (("SCALAR", SCALAR["bfloat16"]), ("WINDOW", str(window)))
-    used = code.of_kernel(f"pool/{file}.cu", entry, defines, "sm_90a").resources
+    used = code.of_kernel(Kernel(f"pool/{file}.cu", entry, defines), "sm_90a").resources
     assert used.local == 0
     assert occupancy("sm_90a", 128, used.registers, used.shared).blocks >= blocks
 
