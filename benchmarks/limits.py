@@ -1,40 +1,53 @@
 """How far from the limit every kernel is predicted to be, on every GPU of the data file.
 
     python benchmarks/limits.py [--gpu NAME ...] [--dtype NAME ...] [--only WORD ...] [--again]
-        [--seconds N] [--json benchmarks/results/predicted/limits.json --force]
+        [--seconds N] [--of-any-model] [--json benchmarks/results/predicted/limits.json --force]
 
-The operations of `bandwidth.py` and some convolutions of ResNet-50 at batch 32, then the standard
-layers of all operations, are planned for a GPU with Hopper's instructions and for one without. Of
-each kernel, with its macros, the launch met first stands for it: compiled once for each
+The operations of `bandwidth.py` and some convolutions of ResNet-50 at batch 32, with channels first
+and last, then the standard layers of all operations, are planned for a GPU with Hopper's
+instructions and for one without. Of each kernel, with its macros, the launch met first stands for
+it; entries that none of these launch are met in the small ragged problems of the tests. It is
+compiled once for each
 architecture, run once by a few blocks where PTX is the same, and predicted for each GPU. The limit
 is the longer of two times: that of its necessary bytes at the speed of a copy with as many reads to
 a write, and that of its multiply-adds at the peak of their pipe; the share is the limit over the
 predicted time.
-The file is written after every kernel, and one in it whose machine code is as it was and that has
-the GPUs asked for is not done again without ``--again``: a run can be stopped and goes on. Several
-runs may take parts of the kernels, each with a file of its own; ``--join FILE ...`` puts them in.
+The file is written after every kernel, and one in it whose machine code is as it was, by the same
+model, and that has the GPUs asked for is not done again without ``--again``: a run can be stopped
+and goes on. Where even the sources are as they were nothing is compiled to know that. Several runs
+may take parts of the kernels, each with a file of its own; ``--join FILE ...`` puts them in.
 """
 
 import argparse
+import functools
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+import pycnn
 from benchmarks import bandwidth
+from pycnn.bench.calls import described
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.suites import SUITES
 from pycnn.dtypes import numpy_dtype
 from pycnn.emulator import KernelError
+from pycnn.plan._chunks import in_brief
 from pycnn.predict import code, gpus, plans, sample
 from pycnn.predict.gpus import Gpu
 from pycnn.predict.model import Prediction, predict
-from pycnn.runtime import sources
+from pycnn.runtime import cache, nvrtc, sources
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.files import write_json
 from pycnn.runtime.options import positive, with_json
 from pycnn.runtime.plan import Launch
+from pycnn.runtime.target import Target, planned_for
+from pycnn.testing.problem import every
 
 FILE = Path(__file__).parent / "results" / "predicted" / "limits.json"
 DTYPES, BATCH, BLOCKS = ("float32", "bfloat16"), 32, 4
@@ -46,7 +59,8 @@ CONVOLUTIONS = (
 )  # fmt: skip
 
 #: What a kernel is meant to reach.
-GOALS = {"float32": 0.7, "bfloat16": 0.85}
+GOALS = {"float32": 0.7}
+OTHERS = 0.85
 
 
 def layers(name: str) -> list[Any]:
@@ -66,6 +80,9 @@ def launches(gpu: Gpu, dtype: str) -> Iterator[tuple[str, Launch, dict[str, Any]
         for plan, own in planned:
             for launch, bound in plans.launches(plan, own):
                 yield f"{large.name} {large.layout}".strip(), launch, bound
+    yield from _channels_last(gpu, dtype)
+    if dtype == "bfloat16" and gpu.arch == "sm_90a":
+        yield from _of_8_bits(gpu)
     for name in dict.fromkeys(("conv2d", *OPERATIONS)):
         op = OPERATIONS[name]
         for case in layers(name):
@@ -95,6 +112,68 @@ def _of(
                         yield f"{name} {direction} {case}", launch, bound
 
 
+def _channels_last(gpu: Gpu, dtype: str) -> Iterator[tuple[str, Launch, dict[str, Any]]]:
+    """Of convolutions, by every algorithm."""
+    op = OPERATIONS["conv2d"]
+    for case in layers("conv2d"):
+        for direction in op.directions_of(case):
+            with planned_for(Target(gpu.arch, gpu.sms)), in_brief():
+                definition, call = described(op, case, direction, dtype, "NHWC")
+                arrays = {n: sample.aligned(v.shape, numpy_dtype(v.dtype))
+                          for n, v in call.views.items()}  # fmt: skip
+                for choice in definition.choices(call):
+                    for algo in [c.name for c in choice.candidates() if c.fits]:
+                        for launch, bound in plans.launches(choice.plan(algo), arrays):
+                            if set(launch.names) <= set(bound):
+                                yield f"conv2d {direction} {case} NHWC", launch, bound
+
+
+def _of_8_bits(gpu: Gpu) -> Iterator[tuple[str, Launch, dict[str, Any]]]:
+    """Products by ``wgmma``, whose rows must be spaced as those of the ragged problems are not."""
+    m, n, k = 4096, 4096, 512
+    one = np.ones((), np.float32)
+    a8, b8 = (sample.aligned((rows, k), numpy_dtype("float8_e4m3fn")) for rows in (m, n))
+    a, b = (sample.aligned((rows, k), np.int8) for rows in (m, n))
+    none, zero = {"a_zero_point": None, "b_zero_point": None}, np.zeros((), np.int8)
+    scales = {"a_scale": one, "b_scale": one, "y_scale": one, "y_zero_point": zero}
+    for name, call in (
+        ("scaled_mm", partial(pycnn.scaled_mm, a8, b8.T, one, one)),
+        ("matmul_integer", partial(pycnn.matmul_integer, a, b.T, **none)),
+        ("qlinear_matmul", partial(pycnn.qlinear_matmul, a=a, b=b.T, **none, **scales)),
+    ):
+        with plans.planned_on(gpu):
+            for plan, own in plans.planned(partial(call, algo="wgmma")):
+                for launch, bound in plans.launches(plan, own):
+                    yield f"{name} {m}x{n}x{k}", launch, bound
+
+
+def ragged(gpu: Gpu, met: set[str]) -> Iterator[tuple[str, str, Launch, dict[str, Any]]]:
+    """Of entries that none of `met` is: dtype, words, launch and arrays of the first problem."""
+    entries = {name.partition("[")[0] for name in met}
+    for problem in every():
+        with np.errstate(all="ignore"):
+            inputs = problem.inputs()
+        arrays = {name: problem.placed(a, _aligned) for name, a in inputs.items()}
+        try:
+            with plans.planned_on(gpu):
+                planned = plans.planned(lambda p=problem, a=arrays: p.tested.invoke(  # type: ignore[misc]
+                    getattr(pycnn, p.op.name), a, p.settings))  # fmt: skip
+        except (ValueError, NotImplementedError):  # an algorithm that does not fit
+            continue
+        for plan, own in planned:
+            for launch, bound in plans.launches(plan, own):
+                entry = str(launch.kernel).partition("[")[0]
+                if entry not in entries and set(launch.names) <= set(bound):
+                    entries.add(entry)
+                    yield problem.dtype, str(problem), launch, bound
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    found = sample.aligned(array.shape, array.dtype)
+    found[...] = array
+    return found
+
+
 def limit_us(found: Prediction, gpu: Gpu) -> float:
     """The least time of a launch's necessary bytes and executed multiply-adds."""
     moved = found.bytes.necessary / gpu.memory_gbps(found.bytes.written) / 1e3
@@ -103,6 +182,38 @@ def limit_us(found: Prediction, gpu: Gpu) -> float:
     if any(name in found.mix for name in ("HMMA", "IMMA")):
         tensor *= gpu.mma_sync_share
     return max(moved, scalar, tensor)
+
+
+#: What figures depend on beside the kernel: modules of `pycnn.predict`, its data, this one's limit.
+MODEL = ("counts.py", "gpus.json", "gpus.py", "instrument.py", "model.py", "pipes.py", "queue.py",
+         "registers.py", "sample.py", "sass.py", "traffic.py")  # fmt: skip
+
+#: Of a row, what may differ where its figures are the same.
+NO_MATTER = {"gpus", "sources"}
+
+
+@functools.cache
+def model() -> str:
+    """Of the model: another one predicts otherwise."""
+    digest = hashlib.sha256()
+    for name in MODEL:
+        digest.update((Path(gpus.__file__).parent / name).read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def about(launch: Launch, arch: str, old: dict[str, Any]) -> dict[str, str]:
+    """What a row was made from; compiled only where sources differ from those of the old one."""
+    own = cache.key("limits", nvrtc.version(), closure_of(launch), arch)[:12]
+    if own == old.get("sources"):
+        return {"from": old["from"], "sources": own, "model": model()}
+    compiled = code.of_kernel(launch.kernel, arch)
+    return {"from": compiled.digest[:12], "sources": own, "model": model()}
+
+
+def closure_of(launch: Launch) -> str:
+    """Of the source of its kernel with all it includes."""
+    path = sources.kernel_path(launch.kernel.file)
+    return code.closure(path.read_text(), path.parent) or ""
 
 
 def predicted(launch: Launch, bound: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -126,9 +237,24 @@ def predicted(launch: Launch, bound: dict[str, Any], names: Sequence[str]) -> di
 
 def _joined(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
     """The new row, with those GPUs of the old one that it lacks if it is of the same launch."""
-    same = old and all(old[of] == new[of] for of in new if of != "gpus")
+    same = old and all(old.get(of) == new[of] for of in new if of not in NO_MATTER)
     kept = {**(old["gpus"] if old and same else {}), **new["gpus"]}
     return {**new, "gpus": {key: kept[key] for key in gpus.names() if key in kept}}
+
+
+def _all(
+    dtypes: Sequence[str], met: set[str]
+) -> Iterator[tuple[str, str, str, Launch, dict[str, Any]]]:
+    """Type, GPU that it is planned for, words, launch and arrays; `met`: kernels seen so far."""
+    planned = ("h200", "a100")  # what only Hopper has, and what others launch instead
+    for dtype in dtypes:
+        for first in planned:
+            for words, launch, bound in launches(gpus.gpu(first), dtype):
+                yield dtype, first, words, launch, bound
+    if set(dtypes) == set(DTYPES):
+        for first in planned:
+            for dtype, words, launch, bound in ragged(gpus.gpu(first), met):
+                yield dtype, first, words, launch, bound
 
 
 def main() -> None:
@@ -138,6 +264,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[""], metavar="WORD")
     parser.add_argument("--join", nargs="+", type=Path, default=[], metavar="FILE")
     parser.add_argument("--again", action="store_true", help="also kernels that have not changed")
+    parser.add_argument(
+        "--of-any-model", action="store_true", help="keep kernels by other versions of the model"
+    )
     parser.add_argument("--seconds", type=positive, default=10**9, help="begin no kernel later")
     options = with_json(parser)
     if options.join and not options.json:
@@ -151,28 +280,37 @@ def main() -> None:
     if options.join:
         write_json(file, {"rows": dict(sorted(rows.items()))})
         return
-    met = set()
-    for dtype in options.dtype:
-        for first in ("h200", "a100"):  # what only Hopper has, and what others launch instead
-            for words, launch, bound in launches(gpus.gpu(first), dtype):
-                name = str(launch.kernel)
-                wanted = any(word in name for word in options.only)
-                if name in met or not wanted or time.monotonic() > end:
-                    continue
-                met.add(name)
-                compiled = code.of_kernel(launch.kernel, gpus.gpu(first).arch)
-                row = {
-                    "from": compiled.digest[:12], "dtype": dtype, "layer": words,
-                    "grid": list(launch.grid), "block": list(launch.block), "gpus": {},
-                }  # fmt: skip
-                old = {} if options.again else _joined(rows.get(name), row)["gpus"]
-                missing = [key for key in options.gpu if key not in old]
-                if missing:
-                    row["gpus"] = predicted(launch, bound, missing)
-                    rows[name] = _joined({**row, "gpus": old}, row)
-                    if file:
-                        write_json(file, {"rows": dict(sorted(rows.items()))})
-                    print(name, next(iter(row["gpus"].items())), flush=True)
+    met: set[str] = set()
+    for dtype, first, words, launch, bound in _all(options.dtype, met):
+        name = str(launch.kernel)
+        if name in met:
+            continue
+        met.add(name)
+        if not any(word in name for word in options.only) or time.monotonic() > end:
+            continue
+        had = rows.get(name, {})
+        row = {
+            **about(launch, gpus.gpu(first).arch, had), "dtype": dtype, "layer": words,
+            "grid": list(launch.grid), "block": list(launch.block), "gpus": {},
+        }  # fmt: skip
+        if options.of_any_model and had:
+            had = {"model": "", **had}
+            row["model"] = had["model"]
+        old = {} if options.again else _joined(had, row)["gpus"]
+        missing = [key for key in options.gpu if key not in old]
+        if missing:
+            row["gpus"] = predicted(launch, bound, missing)
+            rows[name] = _joined({**row, "gpus": old}, row)
+            print(name, next(iter(row["gpus"].items())), flush=True)
+        elif rows[name] != (row := {**row, "gpus": old}):  # other sources, same code
+            rows[name] = row
+        else:
+            continue
+        if file:
+            write_json(file, {"rows": dict(sorted(rows.items()))})
+    whole = set(options.dtype) == set(DTYPES) and options.only == [""]
+    if file and whole and time.monotonic() < end:  # what nothing launches any more
+        write_json(file, {"rows": {name: row for name, row in rows.items() if name in met}})
 
 
 if __name__ == "__main__":

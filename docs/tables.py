@@ -8,6 +8,7 @@ import json
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -217,9 +218,17 @@ def bandwidth() -> str:
     return "\n".join(lines)
 
 
-#: Of the page of limits: the GPUs that are shown, and time by the limit below which a launch is
-#: over before memory is busy.
-SHOWN, SHORT_US = ("h200", "h100_pcie", "a100", "l40", "rtx4090"), 4.0
+#: Of the page of limits: the GPUs that are shown where all kernels have them, and time by the limit
+#: below which a launch is over before memory is busy.
+GPUS = ("h200", "h100", "h100_pcie", "a100", "l4", "rtx4090", "a6000", "rtx5090", "t4")
+SHORT_US = 4.0
+
+#: What stands for the bound of a share there.
+LETTERS = {
+    "memory": "M", "latency": "L", "issue": "I", "registers": "R", "load/store": "S",
+    "shared banks": "B", "L1": "1", "L2": "2", "fma": "F", "alu": "A", "mufu": "U", "fp64": "D",
+    "tensor": "T", "waves": "W",
+}  # fmt: skip
 
 
 def _limits() -> dict[str, dict]:
@@ -236,26 +245,61 @@ def _kernel(name: str) -> str:
     return f"`{entry.partition('/')[2]}` {words}".strip()
 
 
+def _shown(rows: dict[str, dict]) -> list[str]:
+    return [gpu for gpu in GPUS if all(gpu in row["gpus"] for row in rows.values())]
+
+
+def _share(found: list | str) -> str:
+    """Share of the limit and the letter of its bound."""
+    return "-" if isinstance(found, str) else f"{found[1]:.2f} {LETTERS[found[2]]}"
+
+
 def limits() -> str:
     """How far every kernel is predicted to be from its limit, by folder of kernels."""
     rows = _limits()
+    shown = _shown(rows)
     everywhere = set.intersection(*(set(row["gpus"]) for row in rows.values()))
+    models = Counter(row.get("model", "") for row in rows.values())
+    older = len(rows) - max(models.values())
+    met = {found[2] for row in rows.values() for found in row["gpus"].values()
+           if not isinstance(found, str)}  # fmt: skip
+    letters = ", ".join(f"{letter} {bound}" for bound, letter in LETTERS.items() if bound in met)
     lines = [
-        f"{len(rows)} kernels; on {len(everywhere)} GPUs all of them. "
-        "`benchmarks/results/predicted/limits.json` has every GPU, times, layers and grids.",
+        f"{len(rows)} kernels; on {len(everywhere)} GPUs all of them"
+        + f", {older} of them by other versions of the model than most" * bool(older)
+        + ". `benchmarks/results/predicted/limits.json` has every GPU, times, layers and grids. "
+        f"Behind a share what bounds the kernel: {letters}.",
     ]
     for folder in sorted({name.partition("/")[0] for name in rows}):
         of = {name: row for name, row in rows.items() if name.startswith(folder + "/")}
         lines += [
             "", f"### {folder}: {len(of)}", "",
-            f"| Kernel | {' | '.join(SHOWN)} | Bound on the first |",
-            "|---|" + "---:|" * len(SHOWN) + "---|",
+            f"| Kernel | {' | '.join(shown)} |",
+            "|---|" + "---:|" * len(shown),
         ]  # fmt: skip
         for name, row in of.items():
-            found = [row["gpus"].get(gpu, "-") for gpu in SHOWN]
-            shares = ["-" if isinstance(one, str) else f"{one[1]:.2f}" for one in found]
-            bound = next((one[2] for one in found if not isinstance(one, str)), "runs on none")
-            lines.append(f"| {_kernel(name)} | {' | '.join(shares)} | {bound} |")
+            shares = " | ".join(_share(row["gpus"][gpu]) for gpu in shown)
+            lines.append(f"| {_kernel(name)} | {shares} |")
+    return "\n".join(lines)
+
+
+def absent() -> str:
+    """Which kernels have no prediction for which GPUs, and why."""
+    why: dict[tuple[str, tuple[str, ...]], set[str]] = {}
+    for name, row in _limits().items():
+        said: dict[str, list[str]] = {}
+        for gpu, found in row["gpus"].items():
+            if isinstance(found, str):
+                said.setdefault(re.sub(r" for sm_\w+", "", found).rstrip(":"), []).append(gpu)
+        for reason, on in said.items():
+            if reason.endswith("does not compile"):
+                reason = "has instructions that these GPUs have not"
+            why.setdefault((reason, tuple(on)), set()).add(_kernel(name).split("`")[1])
+    lines = ["| Why | GPUs | Kernels |", "|---|---|---|"]
+    lines += [
+        f"| {reason} | {', '.join(on)} | {', '.join(f'`{kernel}`' for kernel in sorted(of))} |"
+        for (reason, on), of in sorted(why.items())
+    ]
     return "\n".join(lines)
 
 
@@ -446,6 +490,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "scaling-here": scaling_here,
     "bandwidth": bandwidth,
     "limits": limits,
+    "absent": absent,
     "below": below,
     "models": models,
     "accuracy": accuracy,
