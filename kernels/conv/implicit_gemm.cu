@@ -184,7 +184,7 @@ __device__ __forceinline__ void finish(Flat i, index_t all, const acc_t* part, s
     for (int j = 0; j < N; ++j) to[j * p.c_m] = from_acc(acc[j]);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 6)
 implicit_gemm_finish(const acc_t* __restrict__ part, scalar_t* __restrict__ c,
                      const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
                      const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,

@@ -68,6 +68,8 @@ class Tiling:
         Of a block.
     alike : bool
         Whether an output takes as long in a small tile as in a large one.
+    small : bool
+        Whether there is no large one.
     """
 
     kernel: Kernel
@@ -77,6 +79,7 @@ class Tiling:
     vectors: int = 0
     threads: int = THREADS
     alike: bool = False
+    small: bool = False
 
 
 #: From a product and the edge of a tile: the product as the kernel takes it, and how.
@@ -285,7 +288,7 @@ def _launches(
     sums = sums_of(problem, product)
     most = limit // max(1, sums * problem.sum_size)
     _, small = tiler(problem, product, TILES[0])
-    tile, segments = choose(problem, product, most, alike=small.alike)
+    tile, segments = choose(problem, product, most, alike=small.alike, small=small.small)
     cut, tiling = tiler(problem, product, tile)
     segment = ceil_div(cut.k.count, segments * tiling.depth) * tiling.depth
     segments = max(1, ceil_div(cut.k.count, max(1, segment)))
@@ -361,7 +364,7 @@ def blocks_of(
 
 
 def choose(
-    problem: Problem, product: Product, most: int, *, alike: bool = False
+    problem: Problem, product: Product, most: int, *, alike: bool = False, small: bool = False
 ) -> tuple[int, int]:
     """The tile, and into how many segments, `most` at most, the sums are cut.
 
@@ -369,18 +372,18 @@ def choose(
     one in both directions, and segments of it fill a GPU. Where outputs take as long in either,
     what leaves the busiest multiprocessor the least to do.
     """
-    small, large = TILES
+    least, large = TILES
 
     def blocks(tile: int) -> int:
         return ceil_div(product.m, tile) * ceil_div(product.n.count, tile) * problem.groups
 
     most = max(1, min(most, product.k.count // SEGMENT))
-    both = min(product.m, product.n.count) > small
+    both = min(product.m, product.n.count) > least and not small
     if alike:
         cuts = range(1, min(most, target().processors) + 1)  # with more than that, rounds grow
-        ways = [(edge, cut) for edge in TILES if both or edge == small for cut in cuts]
+        ways = [(edge, cut) for edge in TILES if both or edge == least for cut in cuts]
         return min(ways, key=lambda way: _terms_of_busiest(product, blocks(way[0]), *way))
-    tile = large if both and blocks(large) * most >= FILL else small
+    tile = large if both and blocks(large) * most >= FILL else least
     return tile, min(most, ceil_div(FILL, blocks(tile)))
 
 

@@ -4,7 +4,8 @@ The kernels, of kernels/include/pycnn/implicit_gemm_mma.cuh, copy 16 bytes of ch
 a time: eight of 16 bits, four of float32. So channels lie side by side, in x and dy, a multiple of
 so many of them in a group; a weight whose summed channels do not is copied to the workspace.
 
-``implicit_gemm_ffma`` multiplies float32 as it is, with no tensor core. ``implicit_gemm_tf32``
+``implicit_gemm_ffma`` multiplies float32 as it is, with no tensor core, and forward takes few
+channels as well, of any number: term by term, found in a table. ``implicit_gemm_tf32``
 rounds every factor, ``implicit_gemm_tf32x3`` keeps the accuracy of float32 by three products;
 ``auto`` takes neither of these two. Of few channels, such as a network's first layer has,
 ``implicit_gemm_tf32`` is planned by `pycnn.plan.conv_few_channels`.
@@ -35,6 +36,9 @@ FFMA = "implicit_gemm_ffma"
 
 #: The kernel of several products at once, and `PHASES` of its header; a block that there is not.
 SEVERAL, PHASES, NEVER = "implicit_gemm_phases", 4, 2**32 - 1
+
+#: The same of few channels, and terms of a window that it takes.
+FEW, MOST_TERMS = "few_channels_ffma", 384
 
 #: Taps along an axis of a window: a thread has a bit for each of 15 rows and columns.
 MOST_TAPS = 15
@@ -74,6 +78,27 @@ def tiler_of(name: str) -> Tiler:
         return product, Tiling(kernel, depth, depth, True, vectors, threads, name == FFMA)
 
     return tiler
+
+
+def of_few_channels(problem: Problem, product: Product, tile: int) -> tuple[Product, Tiling]:
+    """What conv/few_channels_ffma.cu makes of a product; raises `Unsupported`."""
+    r, s, c = product.k.extents
+    terms, dense = product.k.settled, replace(product.k, other=(s * c, c, 1)).settled
+    if product.k.count > MOST_TERMS or max(r, s) > MOST_TAPS:
+        raise Unsupported(
+            f"a window of {r}x{s}, {product.k.count} terms; allowed: up to {MOST_TAPS} a side and "
+            f"{MOST_TERMS} terms"
+        )
+    if terms.other != dense.other:
+        raise Unsupported("a copy of the weight with its channels innermost exceeds the workspace")
+    product = replace(product, k=terms, n=product.n.settled)
+    _require_offsets(product, tile)
+    chunk = BYTES // problem.itemsize
+    n, channel, *pixel = problem.epilogue.residual or (0, 0)
+    residual = channel == 1 and _aligned(chunk, n, *pixel)
+    vectors = chunked_c(product, chunk) | Chunked.RESIDUAL * residual
+    kernel = Kernel(f"conv/{FEW}.cu", FEW)
+    return product, Tiling(kernel, 4 * chunk, 4 * chunk, True, vectors, tile, True, True)
 
 
 def in_chunks(product: Product, chunk: int, tile: int) -> tuple[Product, bool]:
@@ -132,9 +157,12 @@ def _planner(name: str, dtypes: Sequence[str], direction: str) -> Planner:
         try:
             require_chunks(problem, direction)
         except Unsupported:
-            if (name, direction) != ("implicit_gemm_tf32", "forward"):
+            if (name, direction) == ("implicit_gemm_tf32", "forward"):
+                return _of_few_channels(problem, limit)
+            if (name, direction) != (FFMA, "forward"):
                 raise
-            return _of_few_channels(problem, limit)
+            require_channels(problem, direction, 1)
+            return general(problem, limit, of_few_channels)
         if direction == "backward_input":
             return conv_implicit.backward_input(problem, limit, tiler, joined)
         return general(problem, limit, tiler)
@@ -235,14 +263,15 @@ def _score(problem: Problem, direction: str) -> tuple[int, str]:
 
 
 def _score_of_ffma(problem: Problem, direction: str) -> tuple[int, str]:
-    return (
-        42 if _is_wide(problem, direction) else 13
-    ), "{sizes}: chunks of channels, no columns to make"
+    few = problem.channels % (BYTES // problem.itemsize)
+    least = conv_few_channels.LONG if few else LONG
+    why = "{sizes}: chunks of channels, or a few one by one, no columns to make"
+    return 42 if _is_wide(problem, direction, least) else 13, why
 
 
-def _is_wide(problem: Problem, direction: str) -> bool:
+def _is_wide(problem: Problem, direction: str, least: int = LONG) -> bool:
     outputs, terms = product(problem, direction)
-    return outputs >= WIDE and terms >= LONG
+    return outputs >= WIDE and terms >= least
 
 
 def _algorithm(name: str, dtypes: Sequence[str], score: Score, **more: bool) -> Algorithm:

@@ -6,6 +6,9 @@
 #define TILE 128
 #define ALONG_K 1  // neighbours in memory are neighbours in the sum, else in m and in n: dweight
 #endif
+#ifndef TERM_BY_TERM
+#define TERM_BY_TERM 0  // 1: neighbours in the sum may be under different taps
+#endif
 #define CHUNKS_DEEP (TILE == 64 && PRODUCTS > 0 ? 8 : 4)
 #include <pycnn/gemm_mma.cuh>
 #include <pycnn/implicit_gemm.cuh>
@@ -33,7 +36,7 @@ constexpr int MMA_THREADS = Warp::THREADS;
 // A thread copies COUNT chunks of each tile: all at one k, and for several n (and m).
 constexpr int COUNT = Layout::SIZE / CHUNK / MMA_THREADS;
 // Indices of k in a tile: one of them stands for a chunk where chunks run along k.
-constexpr int DEPTH = ALONG_K ? BLK_K / CHUNK : BLK_K;
+constexpr int DEPTH = ALONG_K && !TERM_BY_TERM ? BLK_K / CHUNK : BLK_K;
 
 // Tiles of A, and of B behind them.
 constexpr int OF_B = BLK_M * BLK_K;
@@ -241,7 +244,63 @@ struct PixelCopy {
     }
 };
 
+#if TERM_BY_TERM
+// Terms k = (r, s, c) one by one, each under a tap of its own: y of few channels. Where a term lies in a
+// window, and its tap, stand in shared memory; what there is not has a tap that no window has.
+struct TermCopy : WindowCopy {
+    static constexpr int MOST = 384;  // terms: MOST_TERMS of conv_implicit_mma.py
+
+    struct Terms {
+        alignas(16) int offset[MOST + CHUNK];
+        alignas(16) unsigned tap[MOST + CHUNK];
+    };
+    const Terms& terms;
+    int k;
+
+    __device__ __forceinline__ TermCopy(const Operands& of, const ImplicitParams& p)
+        : WindowCopy(of, p),
+          terms(filled(p)),
+          k(static_cast<int>(of.first_k) + own_chunk() * CHUNK) {
+        left = static_cast<int>(of.count_k) - own_chunk() * CHUNK;
+    }
+
+    static __device__ __forceinline__ const Terms& filled(const ImplicitParams& p) {
+        __shared__ Terms terms;
+        for (int i = threadIdx.x; i < MOST + CHUNK; i += MMA_THREADS) {
+            const IndexIterator at(p.k, static_cast<unsigned>(i));
+            const bool exists = i < p.k.count;
+            terms.offset[i] = exists ? dot(p.k.x, static_cast<int>(at.high), at.middle, at.last) : 0;
+            terms.tap[i] = exists ? 1u << at.middle | 1u << (16 + at.high) : 1u << 31;
+        }
+        __syncthreads();  // all terms are there
+        return terms;
+    }
+
+    template <bool ALIGNED>
+    __device__ __forceinline__ void start(scalar_t* stage, const ImplicitParams& p) {
+        const int first = left > 0 ? k : MOST;
+        int offset[CHUNK];
+        unsigned tap[CHUNK];
+        load_vector(offset, terms.offset + first);
+        load_vector(tap, terms.tap + first);
+#pragma unroll
+        for (int i = 0; i < COUNT; ++i) {
+            float* const to = Layout::first(stage, own_row(), i * ROW_STEP, own_chunk());
+#pragma unroll
+            for (int e = 0; e < CHUNK; ++e) {
+                copy_async<4>(to + e * BLK_M, a[i] + k + e, e < left);
+                copy_async<4>(to + e * BLK_N + OF_B, x[i] + offset[e], !(tap[e] & ~taps[i]));
+            }
+        }
+        k += DEPTH;
+        left -= DEPTH;
+    }
+};
+
+using TileCopy = TermCopy;
+#else
 using TileCopy = Choose<ALONG_K, WindowCopy, PixelCopy>::type;
+#endif
 
 // The product of a block's tiles, of every k, into a warp's sums.
 template <bool ALIGNED>

@@ -20,10 +20,15 @@ struct ThreadLayout {
         return k * BLK_MN + (chunk ^ k % ORDERS * 2) * CHUNK;
     }
 
-    // Four neighbours along k, of row mn + step: of any alignment.
+    // Where the first of four neighbours along k lies, of row mn + step; the next a row of k further.
+    static __device__ __forceinline__ float* first(float* tile, int mn, int step, int chunk) {
+        return tile + at(chunk * CHUNK, (mn + step) / CHUNK) + mn % CHUNK;
+    }
+
+    // All four, of any alignment.
     static __device__ __forceinline__ void copy(float* tile, int mn, int step, int chunk,
                                                 const float* from, bool exists, bool) {
-        float* const to = tile + at(chunk * CHUNK, (mn + step) / CHUNK) + mn % CHUNK;
+        float* const to = first(tile, mn, step, chunk);
 #pragma unroll
         for (int e = 0; e < CHUNK; ++e) copy_async<4>(to + e * BLK_MN, from + e, exists);
     }
