@@ -111,6 +111,18 @@ def test_share_of_multiply_adds(needs_cuobjdump, arch, tile, least, along_k):
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+def test_multiply_adds_of_few_channels(needs_cuobjdump, arch):
+    """Term by term, copies and their table included."""
+    (body,) = [b for b in loops("conv/few_channels_ffma.cu", arch, {}) if b["FFMA"] >= 128]
+    assert body["FFMA"] >= 0.85 * body.total()
+    assert body["LDG"] == body["STS"] == body["LDL"] == body["STL"] == 0
+    code = nvrtc.compile_kernel("conv/few_channels_ffma.cu", arch, ()).read_bytes()
+    (taken,) = elf.resources(code).values()
+    assert taken.local == 0
+    assert taken.threads * taken.registers * 6 <= 65536
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
 @pytest.mark.parametrize(("run", "odd", "least"), [("3", "0", 0.4), ("2", "1", 0.29)])
 def test_products_of_few_channels(needs_cuobjdump, arch, run, odd, least):
     """Operands come from the patch alone; with 3x3 a row is one product of each parity."""
