@@ -72,8 +72,15 @@ class View:
 
     @property
     def channels_last(self) -> bool:
-        """Whether neighbours in memory are channels of one pixel, as far as extents tell."""
-        return self.strides[1] == 1 and self.shape[1] > 1 and self.strides[-1] != 1
+        """Whether neighbours in memory are channels of one pixel, as far as extents tell.
+
+        Examples
+        --------
+        >>> View((2, 3, 4, 1), (12, 1, 3, 1), "float32").channels_last
+        True
+        """
+        pixels_apart = self.strides[-1] != 1 or self.shape[-1] == 1
+        return self.strides[1] == 1 and self.shape[1] > 1 and pixels_apart
 
     def merged(self, first: int, last: int) -> int | None:
         """The stride that walks the axes `first` to `last` as one; None if there is none.

@@ -6,7 +6,7 @@ from pycnn.dtypes import FLOAT8, numpy_dtype
 from pycnn.plan import _wgmma, gemm_wgmma
 from pycnn.plan._epilogue import Epilogue
 from pycnn.plan.choice import Candidate
-from pycnn.plan.conv_problem import flat_grid
+from pycnn.plan.conv_problem import Unsupported, flat_grid
 from pycnn.plan.gemm import Flag, aligned, params_of, vectors
 from pycnn.plan.gemm_problem import Gemm
 from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
@@ -49,22 +49,33 @@ class Scaled:
         reason = gemm_wgmma.unsupported(self.problem, aligned(self.problem))
         fast = Candidate("wgmma", 0, not reason, reason or "Hopper's tensor cores")
         direct = Candidate("direct", 0, True, "a thread an output: any strides, any GPU")
+        try:
+            self._grid()
+        except Unsupported as refused:
+            direct = Candidate("direct", 0, False, str(refused))
         return [fast, direct]
 
     def plan(self, algo: str) -> Plan:
         """Raises ValueError where `algo` does not fit."""
         spec = ArraySpec((self.problem.m, self.problem.n), numpy_dtype(self.dtype))
-        fast = self.candidates()[0]
-        if algo == "wgmma" and not fast.fits:
-            raise ValueError(f"algo='wgmma' does not fit: {fast.reason}")
-        name = ("wgmma" if fast.fits else "direct") if algo == "auto" else algo
+        ways = {one.name: one for one in self.candidates()}
+        fitting = [name for name, one in ways.items() if one.fits]
+        if algo == "auto" and not fitting:
+            reasons = "; ".join(f"{name}: {one.reason}" for name, one in ways.items())
+            raise ValueError(f"algo='auto' does not fit; {reasons}")
+        name = fitting[0] if algo == "auto" else algo
+        if not ways[name].fits:
+            raise ValueError(f"algo={algo!r} does not fit: {ways[name].reason}")
         launch = self._direct() if name == "direct" else self._on_hopper()
-        if algo == "auto" and name == "wgmma":
+        if algo == "auto" and fitting == ["wgmma", "direct"]:
             launch = replace(launch, unaligned=self._direct())
         return Plan("scaled_mm", name, (launch,), {"y": spec})
 
     def _bias(self) -> Buffer | None:
         return None if self.bias is None else Buffer("bias")
+
+    def _grid(self) -> tuple[int, int, int]:
+        return flat_grid(self.problem.m * self.problem.n, BLOCK, "the elements of y")
 
     def _direct(self) -> Launch:
         p, names = self.problem, list(FLOAT8)
@@ -76,7 +87,7 @@ class Scaled:
         operands = [Buffer(name) for name in ("a", "b", "scale_a", "scale_b")]
         return Launch(
             Kernel(FILE, "scaled_mm", (("SCALAR", SCALAR[self.dtype]),)),
-            flat_grid(p.m * p.n, BLOCK, "the elements of y"),
+            self._grid(),
             (BLOCK, 1, 1),
             (*operands, self._bias(), Buffer("y"), params),
         )

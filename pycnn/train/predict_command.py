@@ -13,7 +13,7 @@ from pycnn.runtime.text import aligned, did_you_mean, printable
 from pycnn.train.parallel import processes
 from pycnn.train.predict import Predictor
 
-#: Classes that an error names.
+#: Classes, and folders, that an error names.
 MOST = 8
 
 
@@ -87,13 +87,22 @@ def _class_of(path: Path | str) -> str:
 
 def _check_classes(images: Sequence[Path], classes: Sequence[str]) -> None:
     """Refuse images that lie in folders which are named like no class."""
+    wrong: dict[str, Path] = {}
     for path in images:
-        name = _class_of(path)
-        if name not in classes:
-            raise ValueError(
-                f"--accuracy: {path} lies in the folder {name!r}, which is no class of the model; "
-                f"allowed: {', '.join(classes[:MOST])}{', ...' * (len(classes) > MOST)}"
-            )
+        if (name := _class_of(path)) not in classes:
+            wrong.setdefault(name, path)
+    if wrong:
+        first, *others = wrong
+        raise ValueError(
+            f"--accuracy: {wrong[first]} lies in the folder {first!r}, which is no class of the "
+            f"model{_some(', nor is ', [*map(repr, others)])}; allowed: {_some('', classes)}"
+        )
+
+
+def _some(before: str, names: Sequence[str]) -> str:
+    """The first of them, if there are any, behind what stands before."""
+    more = ", ..." * (len(names) > MOST)
+    return f"{before}{', '.join(names[:MOST])}{more}" if names else ""
 
 
 def _show_accuracy(

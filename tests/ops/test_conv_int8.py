@@ -230,3 +230,14 @@ def test_scales_are_checked_in_every_call():
     given["y_scale"][...] = -1
     with pytest.raises(ValueError, match=r"y_scale holds -1\.0"):
         pycnn.qlinear_conv2d(**given)
+
+
+def test_a_product_of_no_terms_is_zero(backend):
+    """Where `a` has no columns: sums over nothing, and what a bias makes of them."""
+    a, b = (backend.array(np.zeros(shape, np.int8)) for shape in ((3, 0), (0, 4)))
+    zeros = backend.array(np.int8(3)), backend.array(array([1, 2, 3, 4], np.int8))
+    for got in (pycnn.matmul_integer(a, b), pycnn.matmul_integer(a, b, *zeros)):
+        np.testing.assert_array_equal(backend.numpy(got), np.zeros((3, 4), np.int32))
+    one, bias = backend.array(np.float32(1)), backend.array(np.arange(4, dtype=np.int32))
+    got = pycnn.qlinear_matmul(a, one, b, one, one, zeros[0], bias=bias)
+    np.testing.assert_array_equal(backend.numpy(got), [[3, 4, 5, 6]] * 3)

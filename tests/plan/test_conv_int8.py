@@ -8,6 +8,7 @@ from plan_checks import HUGE, assert_sound, struct, threads
 
 import pycnn
 from pycnn.define.views import View
+from pycnn.dtypes import numpy_dtype
 from pycnn.plan import conv_int8
 from pycnn.plan.conv_int8 import Convolving, Quantised
 from pycnn.plan.conv_problem import Problem
@@ -127,3 +128,35 @@ def test_what_no_algorithm_takes_is_refused_with_the_reason_of_each():
     a, b = (np.broadcast_to(np.int8(1), shape) for shape in ((2**31 - 2**17, 3), (3, 2**20)))
     with pytest.raises(ValueError, match=r"'auto' does not fit; direct: .*blocks.*; wgmma: "):
         pycnn.explain("matmul_integer", a, b)
+
+
+@pytest.mark.parametrize(
+    ("algo", "a", "zero", "message"),
+    [
+        ("implicit_gemm_mma", (3, 5), None, "a has 5 columns; allowed: multiples of 16"),
+        ("implicit_gemm_mma", (64, 3), None, r"strides \(1, 3\) of a; allowed: columns next to"),
+        ("wgmma", (3, 32), 1, "zero points of a or of b; allowed: none"),
+        ("wgmma", (64, 3), None, "rows of a not evenly spaced, or its columns not next to each"),
+        ("wgmma", (3, 0), None, "a has no columns; allowed: 1 and more"),
+    ],
+)
+def test_a_product_is_refused_in_the_words_of_products(algo, a, zero, message):
+    a = np.zeros(a, np.int8)
+    a = a.T if len(a) > 3 else a  # by columns
+    b = np.zeros((a.shape[1], 4), np.int8)
+    with pycnn.use_backend("emulator"), pytest.raises(ValueError, match=message):
+        pycnn.matmul_integer(a, b, None if zero is None else np.int8(zero), algo=algo)
+
+
+def test_what_no_scaled_product_takes_is_refused_with_the_reason_of_each():
+    number = np.zeros((), numpy_dtype("float8_e4m3fn"))
+    a, b = (np.broadcast_to(number, shape) for shape in ((2**20, 16), (16, 2**20)))
+    one = np.float32(1)
+    with pytest.raises(ValueError, match=r"'auto' does not fit; wgmma: .*; direct: .*blocks"):
+        pycnn.explain("scaled_mm", a, b, one, one)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 1), (2, 3, 1, 1), (2, 3, 4, 5)])
+def test_channels_are_last_whatever_the_stride_of_a_single_column(shape):
+    _, c, h, w = shape
+    assert View(shape, (c * h * w, 1, c * w, 1 if w == 1 else c), "float32").channels_last

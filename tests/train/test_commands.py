@@ -81,6 +81,17 @@ def test_the_class_of_a_link_is_the_folder_that_it_lies_in(trained, enlarged, tm
     assert json.loads(capsys.readouterr().out)["accuracy"] == 1
 
 
+def test_all_folders_that_are_no_class_are_named(trained, enlarged, tmp_path, capsys):
+    image = next((enlarged / "7").iterdir())
+    for name in ("7", "cat", "dog"):
+        (tmp_path / name).mkdir()
+        shutil.copy(image, tmp_path / name / "a.png")
+    words = ["predict", str(trained / "m.safetensors"), str(tmp_path), "--accuracy"]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "folder 'cat', which is no class of the model, nor is 'dog'; allowed: 0, 1" in said
+
+
 def test_an_inverted_image_is_read_as_its_negative(trained, enlarged, tmp_path, capsys):
     from PIL import Image
 

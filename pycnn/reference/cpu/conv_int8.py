@@ -48,6 +48,8 @@ def convolve(
     # Beyond the edges x holds its zero point: zero, once that is subtracted. In doubles the sums
     # are products added up, as the exactness above supposes: none of the transforms is for them.
     shifted, filters = _from_zero(x, x_zero), _from_zero(weight, weight_zero)
+    if not filters.shape[1]:  # of no terms: as of one that is zero
+        shifted, filters = (np.zeros((len(a), 1, *a.shape[2:])) for a in (shifted, filters))
     sums = conv_axes.convolve(shifted, filters, None, stride, padding, dilation, groups)
     return sums.astype(np.int64).astype(np.int32)
 
