@@ -10,7 +10,8 @@ column is the least share, by which the rows are sorted. Under ``x`` stands what
 to move over what is necessary. ``--json`` with ``--force`` keeps the rows of FILE that are not
 predicted now, and of those that are what they were at first, as ``before``; and the share that our
 copy kernel (`pycnn.relu`) is predicted to reach with as many bytes, as ``copy``: of few bytes no
-kernel comes near the speed of memory, as a launch fills and drains the GPU.
+kernel comes near the speed of memory, as a launch fills and drains the GPU. ``limit_us`` is what
+the necessary bytes take at that speed.
 """
 
 import argparse
@@ -206,6 +207,7 @@ class Row:
     algo: str
     shares: dict[str, float]
     copies: dict[str, float]
+    limits: dict[str, float]
     moved: float
     bound: str
     launches: int
@@ -228,18 +230,15 @@ def copied(necessary: int, dtype: str, name: str) -> float:
 def predicted(case: Case, dtype: str, names: Sequence[str]) -> Row:
     """One row of the table; traffic and bound are those of the GPU that is worst."""
     found = {name: plans.of_call(case.call, gpus.gpu(name), BLOCKS) for name in names}
-    shares = {
-        name: gpus.gpu(name).limit_us(0, case.necessary, dtype)
-        / sum(p.time_us for p in of.launches)
-        for name, of in found.items()
-    }
+    limits = {name: gpus.gpu(name).limit_us(0, case.necessary, dtype) for name in names}
+    shares = {n: limits[n] / sum(p.time_us for p in of.launches) for n, of in found.items()}
     copies = {name: copied(case.necessary, dtype, name) for name in names}
     worst = found[min(shares, key=lambda name: shares[name])]
     moved = sum(p.bytes.l2_bytes for p in worst.launches) / case.necessary
     longest = worst.longest
     assert longest is not None
     launches = len(worst.launches)
-    return Row(dtype, case, worst.algo, shares, copies, moved, longest.bound, launches)
+    return Row(dtype, case, worst.algo, shares, copies, limits, moved, longest.bound, launches)
 
 
 def main() -> None:
@@ -274,8 +273,8 @@ def main() -> None:
     if options.json:
         made = [
             {"operation": r.case.name, "layout": r.case.layout, "dtype": r.dtype, "algo": r.algo,
-             "shares": r.shares, "copy": r.copies, "moved": r.moved, "bound": r.bound,
-             "launches": r.launches}
+             "shares": r.shares, "copy": r.copies, "limit_us": r.limits, "moved": r.moved,
+             "bound": r.bound, "launches": r.launches}
             for r in rows
         ]  # fmt: skip
         write_json(options.json, {"rows": with_before(options.json, made)})

@@ -204,24 +204,29 @@ def bandwidth() -> str:
         f"{r['bound']} |"
         for r in rows
     ]
-    shares = [r["shares"]["h200"] for r in rows]
-    mean = math.exp(sum(map(math.log, shares)) / len(shares))
-    high = sum(share >= 0.85 for share in shares)
-    near = [r["shares"]["h200"] / r["copy"]["h200"] for r in rows]
-    by_copy = math.exp(sum(map(math.log, near)) / len(near))
+
+    def reached(of: list[dict], of_copy: bool = False) -> str:
+        shares = [r["shares"]["h200"] / (r["copy"]["h200"] if of_copy else 1) for r in of]
+        mean = math.exp(sum(map(math.log, shares)) / len(shares))
+        high = sum(share >= 0.85 for share in shares)
+        return f"{high} of {len(of)} have 0.85 or more, geometric mean {mean:.2f}"
+
+    short = [r for r in rows if r["limit_us"]["h200"] < SHORT_US * r["launches"]]
+    long = [r for r in rows if r not in short]
     lines += [
         "",
-        f"{high} of {len(rows)} have 0.85 or more; geometric mean {mean:.2f}. Of a copy of as many "
-        f"bytes {sum(share >= 0.85 for share in near)} have 0.85 or more; geometric mean "
-        f"{by_copy:.2f}.",
+        f"{reached(rows)}; of a copy of as many bytes {reached(rows, of_copy=True)}. Launches "
+        f"whose bytes take less than {SHORT_US:g} us each fill and drain the GPU for a good part "
+        f"of that: of the others {reached(long)}; of these {reached(short)}.",
     ]
     return "\n".join(lines)
 
 
-#: Of the page of limits: the GPUs that are shown where all kernels have them, and time by the limit
-#: below which a launch is over before memory is busy.
-GPUS = ("h200", "h100", "h100_pcie", "a100", "l4", "rtx4090", "a6000", "rtx5090", "t4")
+#: Time by the limit below which a launch is over before memory is busy.
 SHORT_US = 4.0
+
+#: Of the page of limits: the GPUs that are shown where all kernels have them.
+GPUS = ("h200", "h100", "h100_pcie", "a100", "l4", "rtx4090", "a6000", "rtx5090", "t4")
 
 #: What stands for the bound of a share there.
 LETTERS = {
