@@ -1,6 +1,9 @@
 """Gradients kept within bounds, before a step."""
 
 import math
+from typing import Any
+
+import numpy as np
 
 from pycnn.define.validate import ensure
 from pycnn.nn.arrays import widened
@@ -28,8 +31,11 @@ def clip_grad_norm(model: Layer, max_norm: float) -> float:
     """
     checked_norm("max_norm", max_norm)
     grads = [grad for _, grad in gradients_of(model)]
-    total = float(sum(float((g.astype("float64") ** 2).sum()) for g in grads)) ** 0.5
-    if max_norm < total < float("inf"):
+    total = _norm(grads)
+    if total in (0.0, math.inf):  # so may squares be that are beyond the range of float64
+        most = max((float(abs(g).max()) for g in grads if g.size), default=0.0)
+        total = most * _norm(grads, most) if 0 < most < math.inf else total
+    if max_norm < total < math.inf:
         for grad in grads:
             wide = widened(grad)
             grad[...] = wide * wide.dtype.type(max_norm / total)
@@ -42,3 +48,9 @@ def clip_grad_value(model: Layer, max_value: float) -> None:
     for parameter in model.parameters():
         if (grad := parameter.grad) is not None:
             grad.clip(-max_value, max_value, out=grad)
+
+
+def _norm(grads: list[Any], unit: float = 1.0) -> float:
+    """Of all together, in units."""
+    with np.errstate(over="ignore", under="ignore"):
+        return math.sqrt(sum(float(((g.astype("float64") / unit) ** 2).sum()) for g in grads))

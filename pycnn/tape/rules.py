@@ -44,6 +44,12 @@ class Way:
         own = deepcopy(dict(settings))  # lists of the caller's may change
         self._back = partial(Back, _function, shapes=shapes, settings=own)
         self._calls: dict[Any, Any] = {}
+        #: Those in 16 bits: without a weight of them, normalisations sum gradients up in float32.
+        self._narrow = {
+            name: arrays[name].dtype
+            for name in ("weight", "bias")
+            if arrays.get(name) is not None and arrays[name].dtype.itemsize == 2
+        }
 
     def pull(self, kept: dict[str, Any], dys: list[Any], needed: Names) -> Arrays:
         """Gradients of operands by name, those that are needed among them."""
@@ -60,6 +66,15 @@ class Way:
             told = rule.told(self._back(dys=dys, kept=kept, needed=needed))
             call = gradient.prepared(kept, None, told)
             if call is None:  # of another library
-                return rule.grads(gradient.run(kept, None, **told), dy)
+                return self._narrowed(rule.grads(gradient.run(kept, None, **told), dy))
             self._calls[key] = call
-        return rule.grads(gradient.returned(call, gradient.computed(call, kept)), dy)
+        return self._narrowed(
+            rule.grads(gradient.returned(call, gradient.computed(call, kept)), dy)
+        )
+
+    def _narrowed(self, grads: Arrays) -> Arrays:
+        """In the dtypes of the operands."""
+        if not self._narrow:
+            return grads
+        wide = {n: d for n, d in self._narrow.items() if grads.get(n) is not None}
+        return {**grads, **{n: grads[n].astype(d, copy=False) for n, d in wide.items()}}

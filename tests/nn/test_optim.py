@@ -211,6 +211,25 @@ def test_gradients_are_clipped():
         nn.clip_grad_norm(model, 0)
 
 
+@pytest.mark.parametrize("size", [1e200, 1e-200, 1e-310])
+def test_norms_whose_squares_are_out_of_range(size):
+    """As LAPACK's dnrm2: 3 and 4 make 5, whatever their unit."""
+    model, grads = with_grads(3.0, 4.0)
+    model.to("float64")
+    for parameter in model.parameters():
+        parameter.layer.grads["weight"] = parameter.grad.astype(np.float64) * size
+    with np.errstate(all="raise", under="ignore"):
+        assert nn.clip_grad_norm(model, 2.5 * size) == pytest.approx(5 * size)
+    assert grads() == pytest.approx([1.5 * size, 2 * size])
+
+
+def test_gradients_that_are_not_finite_are_not_clipped():
+    model, grads = with_grads(3.0, math.inf)
+    assert nn.clip_grad_norm(model, 1.0) == math.inf
+    assert grads() == [3.0, math.inf]
+    assert nn.clip_grad_norm(with_grads(0.0, 0.0)[0], 1.0) == 0.0
+
+
 def rates(make, epochs, metrics=None):
     optimizer = nn.SGD(nn.Linear(1, 1), lr=0.8)
     schedule = make(optimizer)

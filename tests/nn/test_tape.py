@@ -570,3 +570,27 @@ def test_operations_return_on_a_tape_what_they_return(tested, rng):
     wants, gots = (one if isinstance(one, tuple) else (one,) for one in (want, got))
     for a, b in zip(wants, gots, strict=True):
         np.testing.assert_array_equal(a, getattr(b, "value", b))
+
+
+NORMS = {
+    "batch": lambda x, w, b, c: pycnn.batch_norm(x, c, c + 1, w, b),
+    "batch in training": lambda x, w, b, c: pycnn.batch_norm_train(x, c, c + 1, w, b)[0],
+    "group": lambda x, w, b, c: pycnn.group_norm(x, 2, w, b),
+    "layer": lambda x, w, b, c: pycnn.layer_norm(x, (4,), w, b),
+}
+
+
+@pytest.mark.parametrize("name", NORMS)
+@pytest.mark.parametrize("weighted", [None, "float16", "float32"])
+def test_gradients_of_parameters_have_their_dtype(name, weighted):
+    """Without a weight, or with one in float32, normalisations sum up in float32."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((5, 4)).astype(np.float16)
+    dy = rng.standard_normal((5, 4)).astype(np.float16)
+    weight = None if weighted is None else np.ones(4, weighted)
+    with pycnn.grad() as tape:
+        w, b = None if weight is None else tape.watch(weight), tape.watch(np.zeros(4, np.float16))
+        y = NORMS[name](tape.watch(x), w, b, np.zeros(4, np.float16))
+    *dw, db = tape.gradient(y, [one for one in (w, b) if one is not None], dy)
+    assert (db.dtype, [d.dtype for d in dw]) == (np.float16, [weight.dtype] if dw else [])
+    np.testing.assert_allclose(db, dy.astype(np.float64).sum(0), rtol=2e-3)
