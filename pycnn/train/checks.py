@@ -1,14 +1,18 @@
 """What is asked of a model, a loss and settings before training begins."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pycnn.data import DataSet
+from pycnn.define.validate import integer
 from pycnn.nn.activation import Softmax
 from pycnn.nn.classifier import last_layer
 from pycnn.nn.layer import Layer
 from pycnn.nn.loss import CrossEntropyLoss, Loss
 from pycnn.nn.optimizer import Optimizer
+from pycnn.nn.schedule import Plateau, Schedule
 from pycnn.tape import grad
+from pycnn.train.hooks import Hook
 
 #: What training works in: steps are too small for 16 bits.
 DTYPES = ("float32", "float64")
@@ -79,3 +83,34 @@ def check_mode(model: Layer) -> None:
                     "model.train(), then eval() of the layers that are to stay in it"
                 )
         model.train()
+
+
+def check_hooks(hooks: Sequence[Hook]) -> None:
+    for hook in hooks:
+        if not isinstance(hook, Hook):
+            raise TypeError(f"hooks has {hook!r}; allowed: of classes derived from Hook")
+
+
+def check_schedule(schedule: Schedule | None, optimizer: Optimizer, by_step: bool) -> None:
+    if schedule is not None and schedule.optimizer is not optimizer:
+        raise ValueError("schedule is of another optimizer")
+    if by_step and isinstance(schedule, Plateau):
+        raise ValueError("by_step=True with Plateau, which goes by the loss of epochs")
+
+
+def check_parts(
+    accumulate: int, batch: int, data: Any, processes: int, sync_batch_norm: bool
+) -> None:
+    """The parts of a batch: as many for each process, and none without examples."""
+    integer("accumulate", accumulate, 1)
+    if accumulate % processes:
+        raise ValueError(f"accumulate={accumulate} on {processes} processes: allowed are multiples")
+    last = len(data.train) % batch or batch
+    if sync_batch_norm and (accumulate != processes or last < accumulate):
+        raise ValueError(
+            f"sync_batch_norm with accumulate={accumulate} and a last batch of {last}; "
+            f"allowed: a part on each of the {processes} processes"
+        )
+    if accumulate > batch:
+        on = f" on {processes} processes" if processes > 1 else ""
+        raise ValueError(f"accumulate={accumulate}{on}: allowed are 1 to batch={batch}")

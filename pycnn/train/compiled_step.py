@@ -22,6 +22,7 @@ from pycnn.runtime.plan import Transform
 from pycnn.tape import grad, plain
 from pycnn.train.checks import check_optimizer, check_precision
 from pycnn.train.gradients import converted
+from pycnn.train.steps import moved
 
 
 class CompiledStep:
@@ -135,8 +136,7 @@ class CompiledStep:
             for mine, array in zip(own, given, strict=True):
                 mine[...] = array
             self._forward_and_back(1.0 if self.scale is None else self.scale.scale)
-            asked: dict[str, Any] = {"scale": self.scale, "clip_norm": self.clip_norm}
-            self.optimizer.step(**{n: value for n, value in asked.items() if value is not None})
+            moved(self.optimizer, self.scale, self.clip_norm)
             return self._results
         self._check_as_captured()
         self._send_state()

@@ -15,21 +15,23 @@ from pycnn.nn.layer import Layer
 from pycnn.nn.loss import CrossEntropyLoss
 from pycnn.nn.loss_scale import LossScale
 from pycnn.nn.optimizer import Optimizer
-from pycnn.nn.schedule import Constant, Plateau, Schedule
-from pycnn.runtime.faults import synchronize
+from pycnn.nn.schedule import Constant, Schedule
 from pycnn.train import record
 from pycnn.train.checkpoint import Checkpoint, save
 from pycnn.train.checks import (
     check_dtype,
+    check_hooks,
     check_loss,
     check_metrics,
     check_mode,
     check_optimizer,
+    check_parts,
     check_precision,
-)  # fmt: skip
-from pycnn.train.diverged import NOWHERE, Diverged, array_not_finite, first_not_finite
+    check_schedule,
+)
+from pycnn.train.diverged import Diverged, array_not_finite
 from pycnn.train.evaluation import evaluate, metrics_of, placer_of
-from pycnn.train.gradients import Batch, Metric, gradients, is_sum
+from pycnn.train.gradients import Metric, is_sum
 from pycnn.train.graph_steps import GraphSteps
 from pycnn.train.history import Epoch
 from pycnn.train.hooks import Hook
@@ -37,6 +39,7 @@ from pycnn.train.interrupt import Interrupted, deferred
 from pycnn.train.parallel import Communicator, processes
 from pycnn.train.settings import identity
 from pycnn.train.state import StepInfo, TrainState
+from pycnn.train.steps import PlainSteps
 
 
 class Trainer:
@@ -152,32 +155,15 @@ class Trainer:
     ) -> None:
         batch, seed = integer("batch", batch, 1), integer("seed", seed, 0, None)
         self.comm = processes() if comm is None else comm
-        if accumulate is None:
-            accumulate = self.comm.size
-        integer("accumulate", accumulate, 1)
-        if accumulate % self.comm.size:
-            raise ValueError(
-                f"accumulate={accumulate} on {self.comm.size} processes: allowed are multiples"
-            )
-        last = len(data.train) % batch or batch
-        if sync_batch_norm and (accumulate != self.comm.size or last < accumulate):
-            raise ValueError(
-                f"sync_batch_norm with accumulate={accumulate} and a last batch of {last}; "
-                f"allowed: a part on each of the {self.comm.size} processes"
-            )
+        accumulate = self.comm.size if accumulate is None else accumulate
+        check_parts(accumulate, batch, data, self.comm.size, sync_batch_norm)
         self.sync_batch_norm = bool(sync_batch_norm)
         if patience is not None:
             integer("patience", patience, 1)
         if best is not None and checkpoint is not None and Path(best) == Path(checkpoint):
             raise ValueError(f"best and checkpoint are both {best}; allowed: a file of its own")
-        if accumulate > batch:
-            on = f" on {self.comm.size} processes" if self.comm.size > 1 else ""
-            raise ValueError(f"accumulate={accumulate}{on}: allowed are 1 to batch={batch}")
-        if by_step and isinstance(schedule, Plateau):
-            raise ValueError("by_step=True with Plateau, which goes by the loss of epochs")
         check_optimizer(optimizer, model)
-        if schedule is not None and schedule.optimizer is not optimizer:
-            raise ValueError("schedule is of another optimizer")
+        check_schedule(schedule, optimizer, by_step)
         if not model.parameters():
             raise ValueError("model has no parameters to train")
         if not len(data.test):
@@ -190,9 +176,7 @@ class Trainer:
         check_loss(self.loss, model, data, mixed=mix is not None)
         self.metrics = metrics_of(self.loss, metrics)
         check_metrics(self.metrics)
-        for hook in hooks:
-            if not isinstance(hook, Hook):
-                raise TypeError(f"hooks has {hook!r}; allowed: of classes derived from Hook")
+        check_hooks(hooks)
         self.hooks = list(hooks)
         check_dtype(model)
         self.clip_norm = None if clip_norm is None else checked_norm("clip_norm", clip_norm)
@@ -203,7 +187,11 @@ class Trainer:
         self.checkpoint = Path(checkpoint) if checkpoint is not None else None
         self.best = Path(best) if best is not None else None
         self.state = TrainState()
-        self._by_graph = GraphSteps(self, self.comm.size) if graph else None
+        self._move: GraphSteps | PlainSteps = (
+            GraphSteps(self, self.comm)
+            if graph
+            else PlainSteps(self, self.comm, lambda: self._interrupted())
+        )
         #: Whether this process was asked to stop, and whether any was when the step was computed.
         self._interrupted: Callable[[], bool] = lambda: False
         self._noted = False
@@ -296,37 +284,10 @@ class Trainer:
 
     def _step(self, parts: list[Any]) -> None:
         """One move of the parameters, and the figures of the batch before it."""
-        batch = self._gradients(parts) if self._by_graph is None else self._by_graph(*parts[0])
+        batch = self._move(parts)
         self._noted = batch.noted
-        if not np.isfinite(batch.total):
-            self._refuse(batch.total, parts)
-        if self._by_graph is None:
-            for hook in self.hooks:
-                hook.gradients(self)
-            asked: dict[str, Any] = {"scale": self.scale, "clip_norm": self.clip_norm}
-            self.optimizer.step(**{n: value for n, value in asked.items() if value is not None})
         loss = batch.loss / batch.examples if is_sum(self.loss) else batch.loss
         self.state.add(loss, batch.weight, batch.examples, batch.metrics)
-
-    def _gradients(self, parts: list[Any]) -> Batch:
-        first = self.optimizer.steps * self.accumulate
-        return gradients(
-            self.model, self.loss, parts, metrics=self.metrics, precision=self.precision,
-            factor=1.0 if self.scale is None else self.scale.scale,
-            seeds=lambda part: self.model.reseed(self.seed, first + part), comm=self.comm,
-            synchronised=self.sync_batch_norm and self.comm.size > 1, noted=self._interrupted,
-        )  # fmt: skip
-
-    def _refuse(self, total: float, parts: list[Any]) -> None:
-        """Say what made the loss what is no number."""
-        synchronize()  # a label that is no class is another error
-        found = [first_not_finite(self.model, *part[0]) for part in parts if part is not None]
-        said = [one for rank in self.comm.everyones(found) for one in rank]
-        first = next((one for one in said if one != NOWHERE), NOWHERE)
-        raise Diverged(
-            f"the loss of step {self.state.step + 1} of epoch {self.state.epoch + 1} is "
-            f"{total}; the first to make such a number is {first}"
-        )
 
     def _finish_epoch(self) -> Epoch:
         state = self.state
@@ -403,5 +364,5 @@ class Trainer:
             `change` is the same, or the checkpoint is of a model alone.
         """
         record.resume(self, checkpoint, change)
-        if self._by_graph is not None:  # the optimiser's state lies elsewhere now
-            self._by_graph = GraphSteps(self, self.comm.size)
+        if isinstance(self._move, GraphSteps):  # the optimiser's state lies elsewhere now
+            self._move = GraphSteps(self, self.comm)

@@ -43,9 +43,9 @@ def test_training_is_as_without(backend, anywhere, tmp_path, precision, clip):
     file = tmp_path / "begun.safetensors"
     begun = trainer(backend, graph=True, checkpoint=file, **settings)
     begun.fit(2)
-    forms = {form[0][0][0] for form in begun._by_graph._steps}
+    forms = {form[0][0][0] for form in begun._move._steps}
     assert forms == {5, 3}
-    assert all(s.graph == (backend.name == "cuda") for s in begun._by_graph._steps.values())
+    assert all(s.graph == (backend.name == "cuda") for s in begun._move._steps.values())
     resumed = trainer(backend, graph=True, **settings)
     resumed.resume(train.load(file))
     found = resumed.fit(3)
