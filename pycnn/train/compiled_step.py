@@ -7,21 +7,21 @@ import numpy as np
 
 from pycnn.define.trace import RECORDER
 from pycnn.define.validate import check_like
-from pycnn.nn.arrays import library, to_numpy
+from pycnn.nn.arrays import library
 from pycnn.nn.clip import checked_norm
 from pycnn.nn.combine import taps
-from pycnn.nn.fused_step import Group, grouped, move, rates_of
+from pycnn.nn.fused_step import Group, grouped, move
 from pycnn.nn.layer import Layer
 from pycnn.nn.loss_scale import LossScale, check_scale, counts_as_kernel
 from pycnn.nn.module import gradients_of
 from pycnn.nn.optimizer import Optimizer
-from pycnn.plan.optim import Verdict
 from pycnn.runtime.backends import executor
 from pycnn.runtime.context import held
 from pycnn.runtime.plan import Transform
 from pycnn.tape import grad, plain
 from pycnn.train.checks import check_optimizer, check_precision
 from pycnn.train.gradients import converted
+from pycnn.train.graph_numbers import GraphNumbers
 from pycnn.train.steps import moved
 
 
@@ -105,11 +105,7 @@ class CompiledStep:
         self._results: tuple[Any, Any] = (None, None)
         self._group: Group | None = None
         self._graph: Any = None
-        self._state: Any = None
-        self._rates: Any = None
-        self._sent: bytes = b""
-        self._told: list[float] = []
-        self._settled = True
+        self._numbers = GraphNumbers(self._library, optimizer, scale, clip_norm)
         if self._library is not np:
             self._capture()
 
@@ -139,14 +135,15 @@ class CompiledStep:
             moved(self.optimizer, self.scale, self.clip_norm)
             return self._results
         self._check_as_captured()
-        self._send_state()
+        self._numbers.begin()
         for mine, array in zip(own, given, strict=True):
             mine[...] = array
-        if self._state is None:
+        if self.scale is None:
             self.optimizer.steps += 1
-        self._send_rates()
+        assert self._group is not None
+        self._numbers.send_rates(self._group)
         self._graph.launch()
-        self._settled = False
+        self._numbers.launched()
         return self._results
 
     def settle(self) -> None:
@@ -157,11 +154,7 @@ class CompiledStep:
         ValueError
             As of `LossScale.unscaled`.
         """
-        if self.scale is not None and not self._settled:
-            *numbers, steps = to_numpy(self._state).tolist()
-            self.optimizer.steps = int(steps)
-            self._settled, self._told = True, [*numbers, steps]
-            self.scale.take(*numbers)
+        self._numbers.settle()
 
     # --- what is captured ---------------------------------------------------------------
 
@@ -183,7 +176,8 @@ class CompiledStep:
 
     def _all(self) -> None:
         """The step, with whatever changes from one to the next in memory of the GPU."""
-        self._forward_and_back(1.0 if self._state is None else self._state[0])
+        numbers = self._numbers
+        self._forward_and_back(1.0 if numbers.state is None else numbers.state[0])
         groups, apart = grouped(self.optimizer.form(), gradients_of(self.model))
         if len(groups) != 1 or apart:
             what = f"{apart[0][0].name} is" if apart else "parameters of several dtypes are"
@@ -192,48 +186,9 @@ class CompiledStep:
                 "optimiser of pycnn.nn, and contiguous parameters of one dtype"
             )
         self._group = groups[0]
-        if self._rates is None:
-            self._rates = self._library.empty(self._numbers().shape, np.float64)
-            self._send_rates()
-        move(self.optimizer, self._group, self._verdict(), self._state, self._rates)
-
-    def _verdict(self) -> Verdict | None:
-        if self.scale is None and self.clip_norm is None:
-            return None
-        most = checked_norm("clip_norm", self.clip_norm)
-        if self.scale is None:
-            return Verdict(most)
-        form = self.optimizer.form()
-        betas = (0.0, 0.0) if form is None else form.betas
-        return Verdict(most, True, self.scale.every, betas)
-
-    def _numbers(self) -> Any:
-        assert self._group is not None
-        exact = self.scale is not None or self.clip_norm is not None
-        return rates_of(self.optimizer, self._group, counted=self.scale is not None, exact=exact)
-
-    def _send_rates(self) -> None:
-        numbers = self._numbers()
-        if numbers.tobytes() != self._sent:
-            self._rates.set(numbers)
-            self._sent = numbers.tobytes()
-
-    def _counts(self) -> list[float]:
-        """What the GPU counts on from: scale, steps since an overflow, steps taken."""
-        assert self.scale is not None
-        return [*self.scale.numbers(), float(self.optimizer.steps)]
-
-    def _send_state(self) -> None:
-        """Tell the GPU where steps without the graph, or a checkpoint, have come to."""
-        if self._state is None or self._counts() == self._told:
-            return
-        if not self._settled:
-            raise ValueError(
-                "the scale or the optimizer was moved on while the GPU counted; allowed: after "
-                "settle()"
-            )
-        self._told = self._counts()
-        self._state.set(np.array(self._told))
+        if numbers.rates is None:
+            numbers.send_rates(self._group)
+        move(self.optimizer, self._group, numbers.verdict(), numbers.state, numbers.rates)
 
     def _check_as_captured(self) -> None:
         held = self._held()
@@ -254,7 +209,7 @@ class CompiledStep:
         """What is fixed in a graph."""
         form = self.optimizer.form()
         modes = [(layer.training, layer.trainable) for _, layer in self.model.named_layers()]
-        return form and (form.entry, form.constants, form.betas), modes, self._verdict()
+        return form and (form.entry, form.constants, form.betas), modes, self._numbers.verdict()
 
     def _held(self) -> list[Any]:
         """All arrays that a step reads and writes, and that are there before it."""
@@ -269,15 +224,13 @@ class CompiledStep:
                 f"scale is a {type(self.scale).__name__} that unscales by itself; allowed in a "
                 "step that is captured: a LossScale, whose counting the GPU does"
             )
-        if self.scale is not None:
-            self._told = self._counts()
-            self._state = cupy.asarray(self._told)
         for parameter in self.model.parameters():
             for name in optimizer.slots if parameter.trainable else ():
                 optimizer.slot(parameter, name)
         self._captured, self._as_set = self._held(), self._set()
         kept = [array.copy() for array in self._captured]
-        state = None if self._state is None else self._state.copy()
+        state = self._numbers.state
+        before = None if state is None else state.copy()
         self._pool = cupy.cuda.MemoryPool()  # whose memory nothing else is given, later
         optimizer.steps += 1  # of no step Adam's bias is not corrected
         try:
@@ -285,10 +238,10 @@ class CompiledStep:
                 self._all()
         finally:
             optimizer.steps -= 1
-            for array, before in zip(self._captured, kept, strict=True):
-                array[...] = before
+            for array, values in zip(self._captured, kept, strict=True):
+                array[...] = values
             if state is not None:
-                self._state[...] = state
+                state[...] = before
         try:
             with cupy.cuda.using_allocator(self._pool.malloc):
                 by: Any = executor("cuda")
