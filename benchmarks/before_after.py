@@ -138,24 +138,18 @@ def bound_us(launch: Launch, found: Prediction, gpu: gpus.Gpu) -> float:
     blocks, at_once = prod(launch.grid), found.occupancy.blocks * gpu.sms
     waves, rest = divmod(blocks, at_once)
     busiest = waves * found.occupancy.blocks + ceil(rest / gpu.sms)
-    most, mean, sampled = _tiles(launch)
-    uneven = busiest / (blocks / gpu.sms) * most / sampled
+    uneven = busiest / (blocks / gpu.sms) * _uneven(launch)
     inside = max(found.busy[unit] for unit in (*FRONT, *MEMORY))
-    return max(inside * uneven, found.busy["L2"] * mean / sampled, found.busy["memory"])
+    return max(inside * uneven, found.busy["L2"], found.busy["memory"])
 
 
-def _tiles(launch: Launch) -> tuple[float, float, float]:
-    """Of the kernels whose blocks have a tile after the other: most tiles of one, and on average.
-
-    The average of all, and of those that the prediction was made from, which is another.
-    """
+def _uneven(launch: Launch) -> float:
+    """Of the kernels whose blocks have a tile after the other: most tiles of one over the mean."""
     way = way_of(launch)
     if way is None:
-        return 1.0, 1.0, 1.0
+        return 1.0
     clusters, all_of_them = (n // way.blocks for n in (launch.grid[0], blocks_of(launch)))
-    chosen = sample.choose((clusters, 1, 1), max(1, BLOCKS_RUN // way.blocks))
-    sampled = sum(w * ceil((all_of_them - i) / clusters) for (i, _, _), w in chosen) / clusters
-    return ceil(all_of_them / clusters), all_of_them / clusters, sampled
+    return ceil(all_of_them / clusters) * clusters / all_of_them
 
 
 def key(row: dict[str, Any]) -> tuple[Any, ...]:

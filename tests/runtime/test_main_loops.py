@@ -174,6 +174,7 @@ OTHER_TILES = [
     ("conv/implicit_gemm_wgmma.cu", {}, (192, 128)),
     ("conv/implicit_gemm_wgmma.cu", {}, (192, 128, 2)),
     ("conv/implicit_gemm_wgmma.cu", {}, (128, 64, 4)),
+    ("conv/implicit_gemm_wgmma.cu", {"ALONG": "4"}, (128, 256, 1)),
     ("conv/implicit_gemm_wgmma_tf32.cu", {}, (192, 128)),
     ("gemm/11_wgmma_tf32.cu", {}, (128, 256)),
     (*WGMMA[-1], (128, 256)),
