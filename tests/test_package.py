@@ -47,18 +47,6 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.tar.gz"))
 
 
-@pytest.fixture(scope="module")
-def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel made from the sdist, so that whatever the sdist lacks shows; not optimised."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps",
-               "--quiet", "--wheel-dir", str(folder), str(sdist)]  # fmt: skip
-    quick = os.environ | {"CFLAGS": "-O0"}
-    done = subprocess.run(command, capture_output=True, text=True, env=quick)
-    assert done.returncode == 0, done.stderr
-    return next(folder.glob("*.whl"))
-
-
 @pytest.mark.slow
 def test_the_sdist_holds_all_that_a_build_and_a_reader_need(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
@@ -70,8 +58,23 @@ def test_the_sdist_holds_all_that_a_build_and_a_reader_need(sdist: Path) -> None
         assert PurePosixPath(file) in names
 
 
+def wheel_of(sdist: Path, folder: Path) -> Path:
+    """A wheel made from the sdist, so that whatever the sdist lacks shows; not optimised."""
+    command = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps",
+               "--quiet", "--wheel-dir", str(folder), str(sdist)]  # fmt: skip
+    quick = os.environ | {"CFLAGS": "-O0 -g0"}
+    done = subprocess.run(command, capture_output=True, text=True, env=quick)
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("*.whl"))
+
+
 @pytest.mark.slow
-def test_the_wheel_holds_kernels_headers_and_type_marker(wheel: Path) -> None:
+def test_a_wheel_holds_and_finds_its_own_kernels(sdist: Path, tmp_path: Path) -> None:
+    """Installed, from another folder, with the checkout out of reach.
+
+    One test: the wheel's C++ would be compiled by each process that runs a test of it.
+    """
+    wheel = wheel_of(sdist, tmp_path)
     names = {PurePosixPath(name) for name in zipfile.ZipFile(wheel).namelist()}
     kernels = {PurePosixPath("pycnn/kernels") / path for path in sources("kernels")}
     headers = {PurePosixPath("pycnn/emulator/include") / p for p in sources("emulator/include")}
@@ -81,11 +84,6 @@ def test_the_wheel_holds_kernels_headers_and_type_marker(wheel: Path) -> None:
     assert page <= names, f"missing: {sorted(map(str, page - names))}"
     assert PurePosixPath("pycnn/py.typed") in names
     assert {name.parts[0] for name in names} == {"pycnn", f"pycnn-{pycnn.__version__}.dist-info"}
-
-
-@pytest.mark.slow
-def test_an_installed_wheel_finds_its_own_kernels(wheel: Path, tmp_path: Path) -> None:
-    """From another folder, with the checkout out of reach."""
     target = tmp_path / "site"
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet",
                "--target", str(target), str(wheel)]  # fmt: skip

@@ -21,6 +21,7 @@ def place_of(module: Module, place: Place | None, ptx_line: int) -> tuple[str, i
     return module.name, ptx_line
 
 
+@functools.cache
 def _is_system(file: str) -> bool:
     """Whether a file is of CUDA's headers or Triton's library, or built into the compiler."""
     parts = Path(file).parts
