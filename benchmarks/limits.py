@@ -80,15 +80,15 @@ def launches(gpu: Gpu, dtype: str) -> Iterator[tuple[str, Launch, dict[str, Any]
         for plan, own in planned:
             for launch, bound in plans.launches(plan, own):
                 yield f"{large.name} {large.layout}".strip(), launch, bound
-    yield from _channels_last(gpu, dtype)
-    if dtype == "bfloat16" and gpu.arch == "sm_90a":
-        yield from _of_8_bits(gpu)
     for name in dict.fromkeys(("conv2d", *OPERATIONS)):
         op = OPERATIONS[name]
         for case in layers(name):
             for direction in op.directions_of(case):
                 if dtype in op.dtypes_of(direction):
                     yield from _of(name, case, direction, dtype, gpu)
+    yield from _channels_last(gpu, dtype)
+    if dtype == "bfloat16" and gpu.arch == "sm_90a":
+        yield from _of_8_bits(gpu)
 
 
 def _of(

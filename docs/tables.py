@@ -271,7 +271,7 @@ def limits() -> str:
     letters = ", ".join(f"{letter} {bound}" for bound, letter in LETTERS.items() if bound in met)
     lines = [
         f"{len(rows)} kernels; on {len(everywhere)} GPUs all of them"
-        + f", {older} of them by other versions of the model than most" * bool(older)
+        + f", {older} of them by another version of the model than most" * bool(older)
         + ". `benchmarks/results/predicted/limits.json` has every GPU, times, layers and grids. "
         f"Behind a share what bounds the kernel: {letters}.",
     ]
