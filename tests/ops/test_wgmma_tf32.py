@@ -13,7 +13,7 @@ from op_checks import counted
 import pycnn
 from pycnn.plan import conv as plans
 from pycnn.plan._epilogue import Epilogue
-from pycnn.plan._wgmma import OF_CONV, TILES
+from pycnn.plan._wgmma import OF_CONV, TILES, Way
 from pycnn.plan.gemm import choose
 from pycnn.plan.gemm_problem import Gemm
 from pycnn.runtime.target import planned_for, target
@@ -131,6 +131,13 @@ def test_convolution(backend, rng, case, direction):
 def test_wide_tiles(backend, rng, monkeypatch, tile):
     monkeypatch.setattr("pycnn.plan._wgmma.OF_CONV", {tile: OF_CONV[tile][:1]})
     check(backend, rng, Case(2, 36, 10, 10, tile[1] + 8, (1, 2)))
+
+
+@checked
+@pytest.mark.parametrize("direction", OUTPUTS)
+def test_sums_of_clusters(backend, rng, monkeypatch, direction):
+    monkeypatch.setattr("pycnn.plan._wgmma.best_way", lambda *_, **__: Way((128, 64), along=4))
+    check(backend, rng, Case(2, 44, 5, 7, 72, (2, 2)), direction)
 
 
 @checked
