@@ -40,12 +40,12 @@ template <typename T> constexpr char kind_of() {
 """
 
 
-def taken_by_value(file: str) -> set[str]:
+def taken_by_value(kernel: catalogue.KernelFile) -> set[str]:
     """The structs among the parameters of a file's entries."""
-    text = COMMENT.sub(" ", sources.kernel_path(file).read_text())
+    text = COMMENT.sub(" ", sources.kernel_path(kernel.file).read_text())
     macros = dict(MACRO.findall(text))
     signatures = dict(SIGNATURE.findall(text))
-    assert signatures.keys() == {e for k in catalogue.load() if k.file == file for e in k.entries}
+    assert signatures.keys() == set(kernel.entries)
     found = set()
     for parameters in signatures.values():
         written = WORD.sub(lambda word: macros.get(word[0], word[0]), parameters)
@@ -64,7 +64,7 @@ def each_struct_once() -> dict[str, set[str]]:
     known: set[int] = set()
     # Those of one architecture last: a compiler of the host does not know their instructions.
     for kernel in sorted(catalogue.load(), key=lambda kernel: kernel.arch is not None):
-        for name in sorted(taken_by_value(kernel.file)):
+        for name in sorted(taken_by_value(kernel)):
             dtype = layout(kernel.file, name)
             if id(dtype) not in known:
                 files.setdefault(kernel.file, set()).add(name)
