@@ -3,16 +3,17 @@
     python benchmarks/kernel_costs.py [--arch sm_90a ...] [--only WORD] [--all] [--jobs 2]
         --json pycnn/plan/kernel_costs.json --force
 
-The file is that of `pycnn.plan.estimate`. Of every kernel, with its
-macros, that an algorithm launches for ResNet-50 or MobileNet (VGG-16 and GoogLeNet: for what those
-do not launch), two launches are run by a few blocks in the emulator, a shallow and a deep one. What
-a warp of each keeps busy is `pycnn.predict.model.load`; a line through both is kept. It is compiled
-once for each architecture and run once, where PTX is the same. Nothing is fitted, and no GPU is
-needed. Where machine code and both launches are as they were, the cost is kept without ``--all``,
-which is for changes of the model.
+The file is that of `pycnn.plan.estimate`. Of every kernel, with its macros, that an algorithm
+launches for ResNet-50 or MobileNet (VGG-16, GoogLeNet and LeNet-5: for what those do not launch),
+two launches are run by a few blocks in the emulator, a shallow and a deep one. What a warp of each
+keeps busy is `pycnn.predict.model.load`; a line through both is kept. It is compiled once for each
+architecture and run once, where PTX is the same. Nothing is fitted, and no GPU is needed. Where
+machine code and both launches are as they were, the cost is kept without ``--all``, which is for
+changes of the model.
 """
 
 import argparse
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -42,7 +43,7 @@ from pycnn.runtime.plan import Kernel, Launch, Plan
 from pycnn.runtime.target import Target, planned_for
 
 #: Those whose launches costs are made from, and those that only fill up.
-NETWORKS, OTHERS = ("resnet50", "mobilenet"), ("vgg16", "googlenet")
+NETWORKS, OTHERS = ("resnet50", "mobilenet"), ("vgg16", "googlenet", "lenet5_1998")
 KINDS = (("float32", "NCHW"), ("float32", "NHWC"), ("bfloat16", "NHWC"))
 DIRECTIONS, BATCHES = ("forward",), (1, 32)
 
@@ -58,6 +59,7 @@ class Found(NamedTuple):
     plan: Plan
     call: Any
     dtype: str
+    contends: bool
 
     @property
     def depth(self) -> float:
@@ -92,21 +94,18 @@ def launches(gpu: Gpu, names: tuple[str, ...], batch: int) -> Iterator[Found]:
                     definition, call = described(op, layer.case, direction, dtype, layout)
                     with planned_for(Target(gpu.arch, gpu.sms)):
                         (choice,) = definition.choices(call)
-                        for plan in _plans(choice, direction):
+                        for plan, contends in _plans(choice, direction):
                             for step in plan.launches:
                                 if isinstance(step, Launch):
-                                    yield Found(step, plan, call, dtype)
+                                    yield Found(step, plan, call, dtype, contends)
 
 
-def _plans(choice: Any, direction: str) -> Iterator[Plan]:
+def _plans(choice: Any, direction: str) -> Iterator[tuple[Plan, bool]]:
     for algorithm in ALGORITHMS.values():
-        if direction not in algorithm.planners or algorithm.by_name:
-            continue
-        if algorithm.score(choice.problem, direction)[0] >= CONTENDS:
-            try:
-                yield algorithm.plan(choice.problem, direction, choice.limit)
-            except Unsupported:
-                continue
+        if direction in algorithm.planners and not algorithm.by_name:
+            contends = algorithm.score(choice.problem, direction)[0] >= CONTENDS
+            with contextlib.suppress(Unsupported):
+                yield algorithm.plan(choice.problem, direction, choice.limit), contends
 
 
 def kernels(gpu: Gpu) -> dict[Kernel, Pair]:
@@ -118,22 +117,27 @@ def kernels(gpu: Gpu) -> dict[Kernel, Pair]:
             for one in launches(gpu, names, batch):
                 if one.launch.kernel not in found:
                     new.setdefault(one.launch.kernel, []).append(one)
-        found |= new
+        found |= {k: several for k, several in new.items() if any(f.contends for f in several)}
     return {kernel: _pair(several) for kernel, several in found.items()}
 
 
 def _pair(several: list[Found]) -> Pair:
     """Of the form with most depths the shallowest and the deepest within the bounds.
 
+    Where all that contend have one depth, those that do not show how costs grow with it.
     Of each depth it is the launch with fewest tiles a block, then of fewest images, where waiting
     counts most, then with most blocks.
     """
+    near = [one for one in several if one.contends]
+    alone = len({one.depth for one in near}) == 1
+    several = [one for one in several if one.form == near[0].form] if alone else near
     forms: dict[tuple[bool, ...], dict[float, Found]] = {}
     for one in sorted(several, key=lambda f: (f.tiles, f.images, -blocks_of(f.launch))):
         forms.setdefault(one.form, {}).setdefault(one.depth, one)
     by_depth = max(forms.values(), key=len)
     depths = sorted(by_depth)
     shallow = min((d for d in depths if SHALLOW <= d <= DEEP), default=depths[0])
+    shallow = near[0].depth if alone else shallow
     deep = max(d for d in depths if d <= max(DEEP, shallow))
     return by_depth[shallow], by_depth[deep]
 
@@ -173,9 +177,9 @@ def point(found: Found, run: sample.Run, compiled: code.Code, gpu: Gpu) -> dict[
 
 
 def line(low: float, high: float, at: tuple[float, float]) -> list[float]:
-    """Fixed part and slope through two points; at one depth everything is fixed."""
+    """Fixed part and slope through two points; of one depth alone all grows in proportion."""
     if at[0] == at[1]:
-        return [float(f"{(low + high) / 2:.5g}"), 0.0]
+        return [0.0, float(f"{high / at[1]:.5g}")] if at[1] else [float(f"{high:.5g}"), 0.0]
     slope = (high - low) / (at[1] - at[0])
     return [float(f"{low - slope * at[0]:.5g}"), float(f"{slope:.5g}")]
 

@@ -22,7 +22,7 @@ from pycnn.runtime.measured import Measured
 CONTENDS = 30
 
 #: Multiply-adds below which a convolution takes hardly longer than its launch.
-LITTLE = 2**20
+LITTLE = 100_000
 
 
 class Place(NamedTuple):
