@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from math import prod
+from types import SimpleNamespace
 
 import pytest
 
@@ -168,6 +169,22 @@ def test_nobody_typed_the_costs():
     rows = json.loads(estimate.FILE.read_text())["costs"]
     assert set(rows) <= {gpus.gpu(name).arch for name in gpus.names()}
     assert all(len(row["from"]) == 12 for of in rows.values() for row in of.values())
+
+
+def test_a_kernel_that_contends_at_one_depth_has_a_second_one(monkeypatch):
+    from benchmarks import kernel_costs
+
+    def one(depth, contends):
+        return SimpleNamespace(depth=depth, contends=contends, tiles=1, images=1, form=(), launch=1)
+
+    monkeypatch.setattr(kernel_costs, "blocks_of", lambda launch: launch)
+    few = [one(9, True), one(576, False), one(2304, False), one(4608, False)]
+    assert [f.depth for f in kernel_costs._pair(few)] == [9, 2304]
+    several = [one(128, True), one(64, False), one(576, True)]
+    assert [f.depth for f in kernel_costs._pair(several)] == [128, 576]
+    assert kernel_costs.line(6, 10, (2, 4)) == [2, 2]
+    assert kernel_costs.line(6, 6, (3, 3)) == [0, 2]  # nothing is known but that it grows
+    assert kernel_costs.line(6, 6, (0, 0)) == [6, 0]
 
 
 @pytest.mark.exhaustive
