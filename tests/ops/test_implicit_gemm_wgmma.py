@@ -6,16 +6,24 @@ In the emulator it runs by PTX for sm_90a, which is what is asked for here.
 
 import numpy as np
 import pytest
+from broken import run_broken
 from conv_plans import Case, Run, channels_last, misaligned, with_end
 from hopper import HOPPER, launch_changed, on_hopper
 from op_checks import assert_matches, counted, same_under_all_schedules
+from test_gemm_wgmma import MISTAKES as OF_THE_RING, MISTAKES_OF_CLUSTERS
 
 import pycnn
-from pycnn.emulator import AsyncCopyError, OutOfBoundsError, RaceError
+from pycnn.emulator import (
+    AsyncCopyError,
+    DeadlockError,
+    KernelError,
+    OutOfBoundsError,
+    RaceError,
+)
 from pycnn.plan import conv as plans
 from pycnn.plan._wgmma import ALONG, OF_CONV, TILES_OF_PATCHES, Way
 from pycnn.plan.conv_wgmma import ENTRY as NAME
-from pycnn.runtime.target import planned_for, target
+from pycnn.runtime.target import Target, planned_for, target
 
 #: What is computed.
 DIRECTIONS = {"forward": "y", "backward_input": "dx", "backward_weight": "dweight"}
@@ -270,6 +278,51 @@ def test_epilogue_of_three_taps(backend, rng, monkeypatch):
     got = Run(backend, NAME, PLENTY, finish)(case, "forward", arrays | end, channels_last)
     assert_matches(got, want, "float16", case.terms("y"))
     check(backend, rng, case, arrange=wider)
+
+
+def three_taps(monkeypatch, old, new):
+    """Run the kernel with a mistake in it: eight tiles on a cluster, more steps than stages."""
+    monkeypatch.setenv("PYCNN_SCHEDULE", "reverse")
+    in_patches(monkeypatch, TILES_OF_PATCHES[0])
+    case = Case(3, 136, 9, 14, 200, pad=((0, 1), (2, 2)))
+    shapes = {"x": (3, 9, 14, 136), "weight": (200, 3, 3, 136), "y": (3, 8, 16, 200)}
+    arrays = {name: np.ones(shape, np.float16) for name, shape in shapes.items()}
+    x, weight, y = (a.transpose(0, 3, 1, 2) for a in arrays.values())
+    assert y.shape == case.y_shape
+    problem = case.problem({"x": x, "weight": weight, "dy": y})
+    with planned_for(Target("sm_90a", 2)):
+        (step,) = plans.plan(problem, "forward", NAME, 0).launches
+    assert step.kernel.entry == f"{NAME}_3x3"
+    run_broken(step, arrays, old, new, via="ptx", arch="sm_90a")
+
+
+#: What is wrong with the copies of patches.
+MISTAKES_OF_PATCHES = {
+    "a patch too few": ("group < CONSUMERS;", "group < CONSUMERS - 1;"),
+    "a tap too few": ("int tap = 0; tap < TAPS; ++tap)  //", "int tap = 1; tap < TAPS; ++tap)  //"),
+}
+#: And with the ring; a cluster begins by other barriers than a block.
+OF_A_BLOCK = "barriers used before they are"
+OF_OTHERS = {n: m[:2] for n, m in OF_THE_RING.items() if n != OF_A_BLOCK} | {
+    f"cluster: {n}": m[:2] for n, m in MISTAKES_OF_CLUSTERS.items()
+}
+
+
+@pytest.mark.parametrize(("old", "new"), MISTAKES_OF_PATCHES.values(), ids=MISTAKES_OF_PATCHES)
+def test_what_is_wrong_with_patches_is_reported(monkeypatch, old, new):
+    with pytest.raises(DeadlockError):
+        three_taps(monkeypatch, old, new)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("old", "new"), OF_OTHERS.values(), ids=OF_OTHERS)
+def test_what_is_wrong_with_the_ring_of_patches_is_reported(monkeypatch, old, new):
+    with pytest.raises(KernelError):
+        three_taps(monkeypatch, old, new)
+
+
+def test_patches_as_they_are(monkeypatch):
+    three_taps(monkeypatch, "TAPS * own", "TAPS * own")
 
 
 @on_kernels
