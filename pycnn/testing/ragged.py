@@ -219,6 +219,10 @@ def _for_wgmma() -> Iterator[Case]:
     for h in (66, 98):
         yield _conv(f"patches, {h} lines", (1, 8, h, 98), (136, 8, 3, 3), "NHWC")
     yield _conv("wide weights", (1, 1032, 7, 9), (200, 1032, 3, 3), "NHWC")
+    # Sums of clusters: of each tile and number of blocks, 16 bits or 32.
+    for h, c, k in ((3, 1032, 8), (3, 4104, 8), (5, 1032, 1032), (53, 2056, 264), (53, 1032, 264),
+                    (54, 4600, 504)):  # fmt: skip
+        yield _conv(f"{c} to {k} channels", (1, c, h, 29), (k, c, 1, 1), "NHWC")
     for k in (132 * 128, 132 * 256):  # one row of tiles, and as many as there are multiprocessors
         yield _conv(f"{k} filters", (1, 8, 5, 7), (k, 8, 1, 1), "NHWC")
 
