@@ -72,6 +72,8 @@ class Cost(NamedTuple):
         Of their operands; empty if there are none.
     l2 : (float, float)
         Bytes that are asked of L2.
+    least : float
+        The depth of which alone anything is known, or 0: a shallower one costs as much.
     """
 
     registers: int
@@ -82,6 +84,7 @@ class Cost(NamedTuple):
     products: Sequence[float]
     kind: str
     l2: Sequence[float]
+    least: float = 0.0
 
 
 def estimate(plan: Plan, arrays: Mapping[str, int]) -> Estimate | None:
@@ -124,7 +127,8 @@ def estimate(plan: Plan, arrays: Mapping[str, int]) -> Estimate | None:
 def of_launch(launch: Launch, cost: Cost, bytes_: float, gpu: Gpu) -> tuple[float, str]:
     """Microseconds of a launch that touches so many bytes, without what lies between, and bound."""
     threads = prod(launch.block)
-    warps, blocks, depth = ceil_div(threads, 32), blocks_of(launch), depth_of(launch)
+    warps, blocks = ceil_div(threads, 32), blocks_of(launch)
+    depth = max(depth_of(launch), cost.least)
     at_once = occupancy(gpu.arch, threads, cost.registers, cost.shared + launch.shared).blocks
     front, memory, alone, products, l2 = (
         max(0.0, fixed + each * depth)
@@ -213,9 +217,15 @@ def _costs() -> dict[str, dict[str, Cost]]:
         return {}
     data = json.loads(FILE.read_text(encoding="utf-8"))
     return {
-        arch: {name: Cost(**row["cost"]) for name, row in rows.items()}
+        arch: {
+            name: Cost(**row["cost"], least=_least(*row["depths"])) for name, row in rows.items()
+        }
         for arch, rows in data["costs"].items()
     }
+
+
+def _least(shallow: float, deep: float) -> float:
+    return shallow if shallow == deep else 0.0
 
 
 def known_archs() -> tuple[str, ...]:
