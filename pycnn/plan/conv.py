@@ -64,6 +64,8 @@ def names(direction: str) -> list[str]:
 
 def algorithms(problem: Problem, direction: str, limit: int) -> list[Candidate]:
     """Every algorithm of a direction, in the order in which `auto` tries them."""
+    if problem.x.shape[0] == 0:  # as `plan` has it
+        return [Candidate("direct", 0, True, "no images: nothing to do, or sums that are zero")]
     candidates = []
     found = measured_of(problem, direction)
     times = found.times_us if found else {}

@@ -73,6 +73,22 @@ def test_any_number_of_images_is_explained_by_as_many_launches():
         assert any(kernel.endswith(" times") for kernel in many[name].kernels)
 
 
+@pytest.mark.parametrize(
+    ("op", "shapes"),
+    [
+        ("conv2d", [(0, 3, 9, 8), (5, 3, 3, 3)]),
+        ("conv2d_backward", [(0, 5, 7, 6), (0, 3, 9, 8), (5, 3, 3, 3)]),
+        ("conv1d", [(0, 3, 9), (5, 3, 3)]),
+        ("conv_transpose2d", [(0, 3, 9, 8), (3, 5, 3, 3)]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_no_images_are_explained(op, shapes):
+    for result in pycnn.explain(op, *shapes, gpu=None).results:
+        if "on the CPU" not in result.name:
+            assert [(way.algo, way.taken) for way in result.ways] == [("direct", True)]
+
+
 def test_a_plan_in_brief_launches_what_the_plan_does():
     shapes = (700, 7, 24, 26), (9, 7, 3, 3), (700, 9, 24, 26)
     problem = Problem(*(View.contiguous(s, "float32") for s in shapes), pad_begin=(1, 1))

@@ -128,6 +128,7 @@ class PtxModule:
                 self._module.files[number] = origin
         self._globals = Globals(self._module)
         self._kernels: dict[str, _Compiled] = {}
+        self._cache_refuses = False
 
     @property
     def text(self) -> str:
@@ -295,7 +296,7 @@ class PtxKernel(Launchable):
         self._module._globals.cooperate(enable_cooperative_groups)
         many = math.prod(grid3) * math.prod(block3) >= MANY
         if many or self._compiled.ran > LONG:
-            self.optimise()
+            self._optimise_if_kept()
         began = time.process_time()
         report, counters = self._compiled.kernel.launch(
             grid3, block3, cluster3, shared_mem, at, self._module._globals.address,
@@ -314,13 +315,27 @@ class PtxKernel(Launchable):
     def optimise(self) -> None:
         """Have LLVM optimise the code now, rather than once it has run for a second.
 
-        What comes out computes the same bits and reports the same.
+        What comes out computes the same bits and reports the same; of the NaN that an operation on
+        two of them gives, which bits it has may differ.
+
+        Raises
+        ------
+        OSError
+            If the cache does not take it.
         """
         if not self._compiled.optimised:
             known = self._module._kernels[self._function.name]  # by another kernel of the entry
             self._compiled = (
                 known if known.optimised else _loaded(self._module, self._function, optimised=True)
             )
+
+    def _optimise_if_kept(self) -> None:
+        """The same, but no launch fails that would run as it is: a cache may be full by now."""
+        if not self._module._cache_refuses:
+            try:
+                self.optimise()
+            except OSError:
+                self._module._cache_refuses = True  # not asked, and nothing compiled, again
 
     def _error(
         self, report: dict[str, Any], block: tuple[int, int, int]

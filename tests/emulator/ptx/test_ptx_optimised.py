@@ -65,3 +65,23 @@ def test_reports_are_the_same(text):
         said.append(str(caught.value))
         kernel.optimise()
     assert said[0] == said[1]
+
+
+def test_a_cache_that_takes_no_more_stops_no_kernel(text, monkeypatch):
+    """What is not kept is not optimised, nor tried in every launch; asked for, it is an error."""
+    monkeypatch.setattr(module, "LONG", 0.0)
+    kernel = PtxModule(text).get_function("test")
+    tried = []
+
+    def full(*_):
+        tried.append(1)
+        raise OSError("the cache folder cannot be written")
+
+    monkeypatch.setattr(module.cache, "get_or_build", full)
+    x = np.ones(4, np.float32)
+    for _ in range(3):
+        kernel((1,), (4,), (x,))
+    assert len(tried) == 1
+    assert x[0] < 1
+    with pytest.raises(OSError, match="cannot be written"):
+        kernel.optimise()
