@@ -5,13 +5,13 @@
 Of each operation: the time that the necessary bytes take at the speed of a copy, as a share of what
 its launches are predicted to take by `pycnn.predict` (docs/model.md), without what lies between
 them. Sizes are ResNet-50's at batch 32, and rows enough to fill a GPU. Necessary is every operand
-and result once; batch norm in training has to read its operands twice. With several GPUs the last
-column is the least share, by which the rows are sorted. Under ``x`` stands what memory is predicted
-to move over what is necessary. ``--json`` with ``--force`` keeps the rows of FILE that are not
-predicted now, and of those that are what they were at first, as ``before``; and the share that our
-copy kernel (`pycnn.relu`) is predicted to reach with as many bytes, as ``copy``: of few bytes no
-kernel comes near the speed of memory, as a launch fills and drains the GPU. ``limit_us`` is what
-the necessary bytes take at that speed.
+and result once; batch norm in training has to read its operands twice, but where a block keeps a
+channel. With several GPUs the last column is the least share, by which the rows are sorted. Under
+``x`` stands what memory is predicted to move over what is necessary. ``--json`` with ``--force``
+keeps the rows of FILE that are not predicted now, and of those that are what they were at first, as
+``before``; and the share that our copy kernel (`pycnn.relu`) is predicted to reach with as many
+bytes, as ``copy``: of few bytes no kernel comes near the speed of memory, as a launch fills and
+drains the GPU. ``limit_us`` is what the necessary bytes take at that speed.
 """
 
 import argparse
@@ -120,12 +120,13 @@ def _norms(layout: str, kind: np.dtype) -> Iterator[Case]:
         mean, var, weight, bias = (array(size[1:], kind) for _ in range(4))
         centre, rstd = (array(size[1:], np.float32) for _ in range(2))
         name = f"{size[1]}@{size[0]}"
+        once = size == LAST  # a block keeps a channel
         call = partial(pycnn.batch_norm, x, mean, var, weight, bias, **to)
         yield Case(f"batch_norm {name}", layout, call, 2 * x.nbytes)
         call = partial(pycnn.batch_norm_train, x, mean, var, weight, bias, **to)
-        yield Case(f"batch_norm_train {name}", layout, call, 3 * x.nbytes)
+        yield Case(f"batch_norm_train {name}", layout, call, (2 if once else 3) * x.nbytes)
         call = partial(pycnn.batch_norm_train_backward, dy, x, centre, rstd, weight, **to)
-        yield Case(f"batch_norm_train_backward {name}", layout, call, 5 * x.nbytes)
+        yield Case(f"batch_norm_train_backward {name}", layout, call, (3 if once else 5) * x.nbytes)
     x, dy = (images(layout, MAP, kind) for _ in range(2))
     weight, bias = (array(MAP[1:], kind) for _ in range(2))
     call = partial(pycnn.group_norm, x, 32, weight, bias, **to)

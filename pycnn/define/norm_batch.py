@@ -21,7 +21,7 @@ from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import boolean, check_shape, number
 from pycnn.define.views import View
-from pycnn.plan import norm_batch as plans
+from pycnn.plan import norm_batch as plans, norm_small
 from pycnn.plan.norm_batch import Channels
 from pycnn.reference.cpu import norm as cpu
 from pycnn.runtime.plan import Plan
@@ -154,8 +154,8 @@ class BatchNormTrain(_BatchNorm):
 
     def plan(self, call: Call) -> Plan:
         channels, momentum = call.settings
-        outputs = dict(call.outputs)
-        return plans.own_statistics(self.name, call.views, call.dtype, channels, outputs, momentum)
+        given = self.name, call.views, call.dtype, channels, dict(call.outputs), momentum
+        return norm_small.forward(*given) or plans.own_statistics(*given)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         s = call.settings
@@ -174,8 +174,10 @@ class BatchNormTrain(_BatchNorm):
         return each * prod(call.views["x"].shape)
 
     def necessary_bytes(self, call: Call) -> int:
-        """x is read twice: first for the statistics, which all of it goes into."""
-        return call.bytes + prod(call.views["x"].shape) * call.outputs["y"].dtype.itemsize
+        """x is read twice, first for the statistics, where a block does not keep a channel."""
+        once = len(self.plan(call).launches) == 1
+        again = prod(call.views["x"].shape) * call.outputs["y"].dtype.itemsize
+        return call.bytes + (0 if once else again)
 
 
 BATCH_NORM, BATCH_NORM_TRAIN = BatchNorm(), BatchNormTrain()
@@ -198,10 +200,8 @@ class BatchNormTrainBackward(_BatchNormBackward):
         return Settings(Channels(args.layout)), parameter_gradients(views, (c,))
 
     def plan(self, call: Call) -> Plan:
-        channels = call.settings.channels
-        return plans.own_statistics_backward(
-            self.name, call.views, call.dtype, channels, dict(call.outputs)
-        )
+        given = self.name, call.views, call.dtype, call.settings.channels, dict(call.outputs)
+        return norm_small.backward(*given) or plans.own_statistics_backward(*given)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         dy, x, mean, rstd = (arrays[n] for n in ("dy", "x", "mean", "rstd"))
@@ -214,8 +214,10 @@ class BatchNormTrainBackward(_BatchNormBackward):
         return each * prod(call.views["x"].shape)
 
     def necessary_bytes(self, call: Call) -> int:
-        """dy and x are read twice: first for the sums over all of them."""
-        return call.bytes + 2 * prod(call.views["x"].shape) * call.outputs["dx"].dtype.itemsize
+        """dy and x are read twice, first for the sums, where a block does not keep a channel."""
+        once = len(self.plan(call).launches) == 1
+        again = 2 * prod(call.views["x"].shape) * call.outputs["dx"].dtype.itemsize
+        return call.bytes + (0 if once else again)
 
 
 BatchNormBackward.forward = BATCH_NORM

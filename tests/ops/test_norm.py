@@ -210,6 +210,79 @@ def test_rows_in_registers(backend, rng, length, algo, dtype):
             assert_matches(got[0], back[0], dtype, length, backend)
 
 
+#: Layout and shape: a tile of channels that is short, maps of no whole vectors and of some, a
+#: vector of channels, and several vectors a thread.
+SMALL = [
+    ("NCHW", (5, 24, 3, 7)),
+    ("NCHW", (2, 3, 4, 8)),
+    ("NHWC", (9, 5, 7, 24)),
+    ("NHWC", (70, 8)),
+    ("NCHW", (640, 16)),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(("layout", "shape"), SMALL)
+def test_channels_in_registers(backend, rng, layout, shape, dtype):
+    """Aligned and not. Channels: NaN; squares that overflow; a far first value; a large mean."""
+    kind, axis = numpy_dtype(dtype), LAYOUTS[layout]
+    x, dy = rng.standard_normal((2, *shape)).astype(kind)
+    by_channel = np.moveaxis(x, axis, 0)
+    by_channel[0].flat[-1] = NAN
+    by_channel[1] *= kind.type(1 if dtype == "float16" else 1e25)
+    by_channel[2].flat[0] = 30 if dtype == "float64" else 1e4
+    if len(by_channel) > 3 and dtype != "float64":  # in which the oracle computes too
+        by_channel[3] += kind.type(1000)
+    number, count = len(by_channel), x.size // len(by_channel)
+    wide = rng.uniform(0.5, 2, (4, number)).astype("float64" if dtype == "float64" else "float32")
+    settings = {"layout": layout, "momentum": 0.25, "eps": 1e-3}
+    forward, back = TESTED["batch_norm_train"], TESTED["batch_norm_train_backward"]
+    names = ("running_mean", "running_var", "weight", "bias")
+    for given in (dict(zip(names, wide, strict=True)), {"weight": wide[2].astype(kind)}, {}):
+        given = {"x": x, **given}
+        with np.errstate(all="ignore"):
+            want = forward.oracle(forward.settings(Case("", {}, settings)), given)
+        for moved in (lambda a: a, lambda a: view_of(a, "misaligned")):
+            views = {**given, "x": moved(x)}
+            assert forward.op.plan(forward.op.describe(views, **settings)).algo == "small"
+            views = {n: backend.array(a) for n, a in views.items()}
+            found = forward.invoke(pycnn.batch_norm_train, views, settings)
+            for got, (name, expected) in zip(
+                (a for a in found if a is not None), want.items(), strict=True
+            ):
+                made = dtype if name == "y" else wide.dtype.name
+                assert_matches(got, expected, made, count, backend)
+            mean, rstd = (want[n].astype(wide.dtype) for n in ("mean", "rstd"))
+            operands = {"dy": dy, "x": x, "mean": mean, "rstd": rstd}
+            if "weight" in given:
+                operands["weight"] = given["weight"]
+            with np.errstate(all="ignore"):
+                chosen = back.settings(Case("", {}, {"layout": layout}))
+                gradients = back.oracle(chosen, operands)
+            views = {n: moved(a) if n in ("dy", "x") else a for n, a in operands.items()}
+            assert back.op.plan(back.op.describe(views, layout=layout)).algo == "small"
+            views = {n: backend.array(a) for n, a in views.items()}
+            found = pycnn.batch_norm_train_backward(**views, layout=layout)
+            for got, expected in zip(found, gradients.values(), strict=True):
+                made = backend.numpy(got).dtype.name
+                assert_matches(got, expected, made, count, backend)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_channels_in_registers_are_read_once(rng, layout, dtype):
+    shape = (8, 16, 7, 7) if layout == "NCHW" else (8, 7, 7, 16)
+    x, dy = rng.standard_normal((2, *shape)).astype(numpy_dtype(dtype))
+    with pycnn.use_backend("emulator", checked=True), counting() as log:
+        _, mean, rstd, _, _ = pycnn.batch_norm_train(x, layout=layout)
+        pycnn.batch_norm_train_backward(dy, x, mean, rstd, layout=layout)
+    assert log.entries == ["small_forward", "small_backward"]
+    for (_, counters), operands in zip(log.launches, (2, 3), strict=True):
+        assert operands * x.nbytes <= counters.bytes_necessary <= 1.04 * operands * x.nbytes
+        assert counters.bytes_moved <= 1.08 * counters.bytes_necessary  # maps are no whole sectors
+        assert counters.bank_conflicts <= (0.2 * counters.shared_wavefronts, 0)[layout == "NHWC"]
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_rows_and_groups_move_little_more_than_they_must(rng, dtype):
     """Of whole vectors, four or five a thread."""
@@ -233,14 +306,21 @@ def test_rows_and_groups_move_little_more_than_they_must(rng, dtype):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize(
     ("entry", "threads", "blocks"),
-    [("layer_vectors", 128, 8), ("layer_backward_vectors", 128, 8), ("group_vectors_long", 640, 1)],
+    [
+        ("layer_vectors", 128, 8),
+        ("layer_backward_vectors", 128, 8),
+        ("group_vectors_long", 640, 1),
+        ("small_forward", 256, 2),
+        ("small_backward", 256, 2),
+    ],
 )
 def test_registers_of_rows(entry, threads, blocks, dtype):
     """Enough blocks fit on a multiprocessor of an H200, and nothing leaves the registers."""
     pytest.importorskip("llvmlite")
     from pycnn.predict import code
 
-    kernel = Kernel("norm/layer_vectors.cu", entry, (("SCALAR", SCALAR[dtype]),))
+    file = "small" if entry.startswith("small") else "layer_vectors"
+    kernel = Kernel(f"norm/{file}.cu", entry, (("SCALAR", SCALAR[dtype]),))
     used = code.of_kernel(kernel, "sm_90a").resources
     assert used.local == 0
     assert occupancy("sm_90a", threads, used.registers, used.shared).blocks >= blocks

@@ -6,7 +6,7 @@ import pytest
 from plan_checks import HUGE, assert_sound, struct
 
 from pycnn.define.views import View
-from pycnn.plan import norm_batch, norm_layer, norm_relu, norm_response
+from pycnn.plan import norm_batch, norm_layer, norm_relu, norm_response, norm_small
 from pycnn.plan._norm import walk
 from pycnn.plan._strided import row_major
 from pycnn.plan.norm_batch import Channels
@@ -80,6 +80,44 @@ def test_small_maps_go_by_vectors_of_several(shape, dtype, lanes):
     assert walk(shape, [row_major(shape)], dtype, "NCHW", per_image=True).name == "planes"
     apart = (shape[1] * prod(shape[2:]) + 1, *row_major(shape)[1:])
     assert walk(shape, [apart], dtype, "NCHW", per_image=False).name == "planes"
+
+
+@pytest.mark.parametrize("vectors", [norm_small.FORWARD, norm_small.BACKWARD])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("shape", "layout", "fit"),
+    [
+        ((32, 2048, 7, 7), "NCHW", True),
+        ((32, 7, 7, 2048), "NHWC", True),
+        ((5, 24, 3, 7), "NCHW", True),
+        ((2, 3, 5, 24), "NHWC", True),
+        ((70, 8), "NCHW", True),
+        ((32, 256, 56, 56), "NCHW", False),
+        ((32, 56, 56, 256), "NHWC", False),
+        ((2, 3, 7, 7), "NCHW", False),  # an image is no whole vectors
+        ((2, 5, 7, 3), "NHWC", False),
+        ((0, 8, 7, 7), "NCHW", False),
+        ((1, 2, HUGE, 1), "NCHW", False),
+        ((1, HUGE, 1, 8), "NHWC", False),
+        ((2, HUGE * 16), "NCHW", True),
+    ],
+)
+def test_channels_of_a_block(shape, layout, fit, dtype, vectors):
+    own = norm_small.tile({"x": view(shape, dtype)}, ("x",), dtype, Channels(layout), vectors)
+    assert (own is not None) == fit
+    if own is None:
+        return
+    p, width = own.geometry, 16 // {"float16": 2, "float32": 4, "float64": 8}[dtype]
+    assert own.block[0] % 32 == 0
+    assert 32 <= own.block[0] <= 512
+    assert own.block[0] // p["lanes"] * vectors[1] >= p["rows"]
+    assert p["rows"] * p["columns"] == prod(shape)
+    assert own.grid[0] * p["lanes"] * width >= p["columns"] > (own.grid[0] - 1) * p["lanes"] * width
+    assert p["sets"] * p["spread"] == p["lanes"] * width
+    assert p["sets"] <= 2 * width
+    assert own.shared <= 48 * 1024 - 1024
+    apart = View(shape, (prod(shape) * 2, *row_major(shape)[1:]), dtype)
+    assert norm_small.tile({"x": apart}, ("x",), dtype, Channels(layout), vectors) is None
 
 
 @pytest.mark.parametrize("affine", [True, False])

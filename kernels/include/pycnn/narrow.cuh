@@ -22,6 +22,21 @@ __device__ __forceinline__ void unpack(const scalar_t (&from)[COUNT], acc_t (&to
 #endif
 }
 
+// A vector as it is, of which the compiler does not know that it has been taken apart before: else
+// it would keep numbers between the passes, in twice the registers.
+template <typename Vec>
+__device__ __forceinline__ Vec hidden(Vec vec) {
+#ifndef PYCNN_EMULATOR
+    if constexpr (sizeof(scalar_t) == 2) {
+        uint4 words;
+        memcpy(&words, &vec, sizeof(words));
+        asm volatile("" : "+r"(words.x), "+r"(words.y), "+r"(words.z), "+r"(words.w));
+        memcpy(&vec, &words, sizeof(words));
+    }
+#endif
+    return vec;
+}
+
 // exp(x) of x <= 0, as exactly as a result of this type shows: where that has 16 bits, in single
 // precision with an error of |x| 2^-24, and nothing below 2^-126.
 __device__ __forceinline__ acc_t exp_below(acc_t x) {

@@ -28,20 +28,6 @@ __device__ __forceinline__ void by_alignment(Body body, const Arrays*... arrays)
         body(Whole<false>());
 }
 
-// A vector as it is, of which the compiler does not know that it has been taken apart before: else
-// it would keep numbers between the passes, in twice the registers.
-__device__ __forceinline__ Vec hidden(Vec vec) {
-#ifndef PYCNN_EMULATOR
-    if constexpr (sizeof(scalar_t) == 2) {
-        uint4 words;
-        memcpy(&words, &vec, sizeof(words));
-        asm volatile("" : "+r"(words.x), "+r"(words.y), "+r"(words.z), "+r"(words.w));
-        memcpy(&vec, &words, sizeof(words));
-    }
-#endif
-    return vec;
-}
-
 // The elements of a row that a thread has: neighbours in the group have neighbouring vectors. All
 // loops over them are unrolled: they stay in registers. WHOLE: they come and go in vectors, else
 // one by one. COUNT of them of each operand.
