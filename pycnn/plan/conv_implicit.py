@@ -110,10 +110,14 @@ def multiply_elements(problem: Problem, product: Product, tile: int) -> tuple[Pr
     return product, Tiling(Kernel(FILE, "implicit_gemm", defines), depth, depth, m_major)
 
 
-def forward(problem: Problem, limit: int, tiler: Tiler = multiply_elements) -> Plan:
-    """y, a tile of filters and pixels a block."""
+def forward(
+    problem: Problem, limit: int, tiler: Tiler = multiply_elements, dense: bool = False
+) -> Plan:
+    """y, a tile of filters and pixels a block; `dense` as for `with_channels_last`."""
     _require_two_axes(problem)
-    problem, weight, copies = with_channels_last(problem, problem.x, (0, 2, 3, 1), limit, tiler)
+    problem, weight, copies = with_channels_last(
+        problem, problem.x, (0, 2, 3, 1), limit, tiler, dense
+    )
     product = replace(forward_product(problem), a=Buffer(weight))
     copy = copied(problem, copies)
     launches, partial = _launches(problem, product, limit - copy.nbytes, tiler)
@@ -202,7 +206,7 @@ def forward_product(problem: Problem) -> Product:
 
 
 def with_channels_last(
-    problem: Problem, x: View, order: Ints, limit: int, tiler: Tiler
+    problem: Problem, x: View, order: Ints, limit: int, tiler: Tiler, dense: bool = False
 ) -> tuple[Problem, str, tuple[Launch, ...]]:
     """The problem with a weight whose summed channels lie side by side, as those of `x` do.
 
@@ -220,6 +224,8 @@ def with_channels_last(
         In bytes.
     tiler : Tiler
         Elements of one tap may lie anywhere, unlike chunks of them.
+    dense : bool
+        Whether one tap has to follow the other, too.
 
     Returns
     -------
@@ -228,11 +234,13 @@ def with_channels_last(
     """
     weight, needed = problem.weight, prod(problem.weight.shape) * problem.itemsize
     elements = problem.taps == 1 and tiler is multiply_elements
-    in_place = elements or weight.strides[order[-1]] == 1
+    shape, strides = (tuple(v[axis] for axis in order) for v in (weight.shape, weight.strides))
+    packed = row_major(shape)
+    apart = any(shape[a] > 1 and strides[a] != packed[a] for a in range(1, len(shape)))
+    in_place = elements or (strides[-1] == 1 and not (dense and apart))
     if not x.channels_last or in_place or needed > limit:
         return problem, "weight", ()
-    shape, strides = (tuple(v[axis] for axis in order) for v in (weight.shape, weight.strides))
-    source, copied, packed = Buffer("weight"), Buffer("weight_last"), row_major(shape)
+    source, copied = Buffer("weight"), Buffer("weight_last")
     launch = elementwise("im2col", copy_of(View(shape, strides, weight.dtype)), source, copied)
     if prod(shape) >= MANY_WEIGHTS:
         turned = copy_launch(shape, Place(source, strides), Place(copied, packed), problem.itemsize)

@@ -90,7 +90,7 @@ def of_few_channels(problem: Problem, product: Product, tile: int) -> tuple[Prod
             f"{MOST_TERMS} terms"
         )
     if terms.other != dense.other:
-        raise Unsupported("a copy of the weight with its channels innermost exceeds the workspace")
+        raise Unsupported("a copy of the weight with its terms side by side exceeds the workspace")
     product = replace(product, k=terms, n=product.n.settled)
     _require_offsets(product, tile)
     chunk = BYTES // problem.itemsize
@@ -162,7 +162,7 @@ def _planner(name: str, dtypes: Sequence[str], direction: str) -> Planner:
             if (name, direction) != (FFMA, "forward"):
                 raise
             require_channels(problem, direction, 1)
-            return general(problem, limit, of_few_channels)
+            return conv_implicit.forward(problem, limit, of_few_channels, dense=True)
         if direction == "backward_input":
             return conv_implicit.backward_input(problem, limit, tiler, joined)
         return general(problem, limit, tiler)

@@ -102,6 +102,17 @@ def test_what_it_refuses(rng, case, direction, why):
         conv.plan(problem, direction, NAME, 2**30)
 
 
+@on_kernels
+def test_a_weight_whose_taps_lie_apart_is_copied(backend, rng):
+    """Its channels are innermost, as in a part of a larger window."""
+    case = CASES["3x3"]
+    arrays = draw(rng, case)
+    arrays["weight"] = padded(arrays["weight"])
+    assert arrays["weight"].strides[1] == 4
+    got = Run(backend, NAME)(case, "forward", arrays, channels_last)
+    assert_matches(got, case.expected("y", **arrays), "float32", case.terms("y"))
+
+
 def test_a_copy_of_the_weight_that_is_too_large_is_refused(rng):
     case = CASES["3x3"]
     with pytest.raises(ValueError, match="a copy of the weight"):
