@@ -150,5 +150,6 @@ def _code(made: dict[str, Any], name: Path | str, entry: str, arch: str) -> Code
     used = made["used"]
     lowered = next(iter(used)) if not entry and len(used) == 1 else made["names"].get(entry, entry)
     if lowered not in used:
-        raise ValueError(f"kernel {entry!r}: {name} has {', '.join(used) or 'none'}")
+        asked = f"kernel {entry!r}" if entry else "which kernel is wanted"
+        raise ValueError(f"{asked}: {name} has {', '.join(used) or 'none'}")
     return Code(lowered, arch, made["ptx"], made["sass"], elf.Resources(**used[lowered]))

@@ -1,6 +1,7 @@
 """``pycnn profile``: a kernel taken apart, with no GPU."""
 
 import argparse
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -12,6 +13,7 @@ import numpy as np
 from pycnn.emulator.command import extents
 from pycnn.emulator.errors import KernelFault, KernelTimeoutError
 from pycnn.emulator.specs import SPECS, argument
+from pycnn.runtime.errors import CompileError
 from pycnn.runtime.options import add_force, check_output
 
 
@@ -33,7 +35,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     add("--gpu", default="h200", metavar="NAME", help="which GPU (default h200)")
     add("--shape", metavar="WORD", help="of an operation, such as n1c64h56w56k64r3s3p1")
-    add("--algo", metavar="NAME", help="of an operation (default auto)")
+    add("--algo", metavar="LIST", help="of an operation (default auto); several, by commas, are "
+        "explained beside each other")  # fmt: skip
     add("--dtype", metavar="NAME", help="of an operation (default float32)")
     add("--direction", metavar="NAME", help="of an operation: forward (default) or backward")
     add("--kernel", metavar="NAME", help="of a file; default: the only one; f<float> of a template")
@@ -45,6 +48,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--define", action="append", default=[], metavar="NAME[=VALUE]", help="macro of a .cu file")
     add("--include", action="append", default=[], metavar="FOLDER", help="headers of a .cu file")
     add("--blocks", type=int, default=8, metavar="N", help="blocks that are run (default 8)")
+    add("--timeout", type=float, metavar="SECONDS",
+        help="of a file: processor time until a launch is taken to hang (default 60)")  # fmt: skip
     add("--lines", type=int, default=20, metavar="N", help="lines that are shown (default 20)")
     add("--json", type=Path, metavar="FILE", help="write it all to FILE")
     add("--html", type=Path, metavar="FILE.html",
@@ -53,14 +58,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=_run)
 
 
+#: What a compiler of kernels alone does not take.
+_HOST = re.compile(r"<<<|\bmain\s*\(")
+
 OF_OPERATION = ("shape", "algo", "dtype", "direction")
-OF_FILE = ("kernel", "grid", "block", "args", "shared", "define", "include")
+OF_FILE = ("kernel", "grid", "block", "args", "shared", "define", "include", "timeout")
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from pycnn.bench import environment
     from pycnn.bench.ceilings import at_hand
-    from pycnn.predict import gpus, html, profile
+    from pycnn.predict import beside, gpus, html, profile
     from pycnn.runtime.files import replacing, write_json
 
     gpu = gpus.gpu(arguments.gpu)
@@ -87,11 +95,18 @@ def _run(arguments: argparse.Namespace) -> int:
         hung = str(error).partition("\n")[0]
         raise ValueError(
             f"{hung}; with fewer --blocks, or a smaller problem, less is run"
+            f"{'; --timeout allows more' * is_file}"
         ) from None
     for line in of_memory:
         print(line)
+    by_algo: dict[str, list[profile.Profile]] = {}
     for one in found:
+        by_algo.setdefault(one.algo, []).append(one)
         print("\n".join(profile.text(one, most=arguments.lines)))
+    if len(by_algo) > 1:
+        print("\n".join(beside.text(by_algo, gpu)))
+    if is_file:
+        print("not looked at: races, stray accesses; `pycnn emulate --checked` does")
     if arguments.json:
         write_json(arguments.json, {"launches": [one.as_json() for one in found]})
         print(f"results: {arguments.json}")
@@ -116,7 +131,15 @@ def _of_file(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
     else:
         options = [f"-D{macro}" for macro in arguments.define]
         options += [f"-I{folder}" for folder in arguments.include]
-        compiled = code.of_text(path.read_text(), path, kernel, gpu.arch, options)
+        source = path.read_text()
+        try:
+            compiled = code.of_text(source, path, kernel, gpu.arch, options)
+        except CompileError as error:
+            if not _HOST.search(source):
+                raise
+            raise ValueError(
+                f"{error}\n{path} has code for the host; allowed: a file of kernels alone"
+            ) from None
     parsed = [argument(text) for text in arguments.args]
     values = [_aligned(a.value) if isinstance(a.value, np.ndarray) else a.value for a in parsed]
     arrays = {
@@ -126,9 +149,10 @@ def _of_file(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
     }
     grid, block = (_three(e) for e in (arguments.grid, arguments.block))
     shared = arguments.shared or 0
+    limit = 60.0 if arguments.timeout is None else arguments.timeout
     try:
         run = sample.run(compiled.ptx, compiled.entry, grid, block, values, arrays,
-                         shared=shared, most=arguments.blocks)  # fmt: skip
+                         shared=shared, most=arguments.blocks, timeout=limit)  # fmt: skip
     except KernelFault as error:
         fault = str(error).partition(";")[0]
         raise ValueError(
@@ -165,7 +189,8 @@ def _of_operation(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
         raise ValueError("--shape is wanted, such as n1c64h56w56k64r3s3p1")
     op = OPERATIONS[arguments.what]
     case, direction = op.parse(arguments.shape), arguments.direction or "forward"
-    dtype, algo = arguments.dtype or "float32", arguments.algo or "auto"
+    dtype = arguments.dtype or "float32"
+    algos = list(dict.fromkeys((arguments.algo or "auto").split(",")))
     for name, value, allowed in (
         ("direction", direction, op.directions), ("dtype", dtype, op.dtypes_of(direction)),
     ):  # fmt: skip
@@ -176,8 +201,12 @@ def _of_operation(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
         for name, (shape, kind) in op.input_specs(case, direction).items()
     }
     with plans.planned_on(gpu):
-        planned = plans.planned(partial(op.run, case, direction, arrays, algo))
-    for plan, own in planned:
+        planned = [
+            (algo, *one)
+            for algo in algos
+            for one in plans.planned(partial(op.run, case, direction, arrays, algo))
+        ]
+    for algo, plan, own in planned:
         for launch, bound in plans.launches(plan, own):
             kernel = launch.kernel
             compiled = code.of_kernel(kernel, gpu.arch)
@@ -185,7 +214,7 @@ def _of_operation(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
             found = profile(
                 compiled, run, gpu, launch.shared, str(sources.kernel_path(kernel.file))
             )
-            yield replace(found, times=launch.times)
+            yield replace(found, times=launch.times, algo=algo)
 
 
 def _aligned(array: np.ndarray) -> np.ndarray:

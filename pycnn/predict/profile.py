@@ -104,6 +104,8 @@ class Profile:
         Bytes of a thread's stack, where registers are spilled to.
     times : int
         How often it is launched, each time on other images.
+    algo : str
+        Of an operation, as it was asked for.
     lines : list of Line
         Those that have instructions, in the order of file and line.
     loops : list of Loop
@@ -119,6 +121,7 @@ class Profile:
     ptx: list[tuple[str, str, int, float]]
     machine: list[tuple[str, str, int, float]]
     times: int = 1
+    algo: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the two listings."""
@@ -127,6 +130,7 @@ class Profile:
             "format": FORMAT,
             "kernel": p.entry,
             "times": self.times,
+            "algo": self.algo,
             "gpu": p.gpu,
             "predicted": {
                 "time_us": p.time_us, "bound": p.bound, "busy_us": dict(p.busy), "advice": p.advice

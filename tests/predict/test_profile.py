@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -168,18 +167,63 @@ def test_a_stray_access_is_one_error(
 
 
 def test_a_kernel_that_hangs_is_one_error(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     pytest.importorskip("llvmlite")
     pytest.importorskip("cuda.bindings")
-    monkeypatch.setattr(sample, "run", partial(sample.run, timeout=0.2))
     (tmp_path / "k.cu").write_text(
         'extern "C" __global__ void hang(volatile int* x) { while (*x == 0) {} }'
     )
-    assert main(["profile", str(tmp_path / "k.cu"), "--block", "32", "--arg", "int32:4"]) == 2
+    launch = ["--block", "32", "--arg", "int32:4", "--timeout", "0.2"]
+    assert main(["profile", str(tmp_path / "k.cu"), *launch]) == 2
     said = capsys.readouterr().err
-    assert "not done after" in said
+    assert "not done after 0.2 s" in said
     assert len(said.splitlines()) == 1
+
+
+def test_code_for_the_host_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    pytest.importorskip("cuda.bindings")
+    kernels = "__global__ void a(int* x) { *x = 1; }\n__global__ void b(int* x) { *x = 2; }\n"
+    path = tmp_path / "k.cu"
+    path.write_text(f"#include <cstdio>\n{kernels}int main() {{ a<<<1, 1>>>(nullptr); }}")
+    assert main(["profile", str(path), "--kernel", "a"]) == 2
+    assert "allowed: a file of kernels alone" in capsys.readouterr().err.splitlines()[-1]
+    path.write_text(kernels)
+    assert main(["profile", str(path)]) == 2
+    assert "which kernel is wanted" in capsys.readouterr().err
+
+
+def test_algorithms_beside_each_other(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What the tutorial says: two loads a multiplication, and each value once a filter and tap."""
+    pytest.importorskip("llvmlite")
+    pytest.importorskip("cuda.bindings")
+    report = tmp_path / "r.json"
+    words = ["--shape", "n1c16h24w24k32r3s3p1", "--algo", "direct,implicit_gemm", "--lines", "1"]
+    assert main(["profile", "conv2d", *words, "--json", str(report)]) == 0
+    launches = json.loads(report.read_text())["launches"]
+    assert {one["algo"] for one in launches} == {"direct", "implicit_gemm"}
+    mix = launches[0]["mix"]
+    # 18 warps a filter, 144 products each; a warp at a border goes both ways, so twice at most.
+    assert 1 <= mix["FFMA"] / (32 * 18 * 144) <= 2.02
+    assert mix["LDG"] / mix["FFMA"] == pytest.approx(2, rel=0.02)
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 80 or str(report) in said
+    told = re.sub(r"\s+", " ", said[said.index("beside") :])
+    assert re.search(
+        r"loads for each that multiplies: (1\.9\d|2|2\.0\d) against 0\.\d+: direct uses", told
+    )
+    assert re.search(r"asked for \d+ times against [\d.]+ times: direct asks for it again", told)
+    assert "bytes of shared memory" in told
+
+
+def test_an_algorithm_that_is_not_there_is_told_before_the_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["profile", "conv2d", "--shape", "n1c4h9w9k4r3s3p1", "--algo", "direct,nothing"]
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert "algo='nothing'" in captured.err
+    assert not captured.out
 
 
 def test_chunks_of_images_are_taken_apart_once(capsys: pytest.CaptureFixture[str]) -> None:
