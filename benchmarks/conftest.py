@@ -20,9 +20,12 @@ from pycnn.bench.runners import Runner, of_pycnn
 from pycnn.bench.suites import SUITES, Layer
 from pycnn.dtypes import FLOATING
 
-#: The scripts beside it are no modules of tests; importing one may need PyTorch.
+#: What lies beside and below is no module of tests; importing it may need PyTorch or Triton.
+_HERE = Path(__file__).parent
 collect_ignore = [
-    path.name for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("test_")
+    str(path.relative_to(_HERE))
+    for path in _HERE.rglob("*.py")
+    if not path.name.startswith("test_")
 ]
 
 

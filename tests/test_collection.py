@@ -56,3 +56,12 @@ def test_only_backends_leaves_out_what_runs_on_no_backend_or_another() -> None:
     assert not [name for name in every if "checked" in name or "cuda" in name]
     assert 0 < len(only) < len(every)
     assert all(re.search(r"[\[-](reference|emulator)\b", name) for name in only)
+
+
+def test_a_suite_is_collected_without_what_other_scripts_need() -> None:
+    """`pytest benchmarks --suite ...`: scripts in folders below want Triton or PyTorch."""
+    pytest.importorskip("pytest_benchmark")
+    options = ("-p", "pytest_benchmark.plugin", "benchmarks", "--suite", "standard", "--op", "relu")
+    done = collect(*options, blocked={"torch", "triton"})
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "ERROR" not in done.stdout
