@@ -3,7 +3,7 @@
 import math
 import numbers
 import operator
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -182,9 +182,11 @@ def number(name: str, value: Any, minimum: float = -math.inf, maximum: float = m
     return real
 
 
-def ensure(name: str, value: Any, holds: bool, allowed: str) -> None:
-    """What `holds` of a value has to."""
-    if not holds:
+def ensure(name: str, value: Any, holds: Callable[[Any], bool], allowed: str) -> None:
+    """`value` is a number of which `holds` is true."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}={value!r} is of type {type(value).__name__}; allowed: {allowed}")
+    if not holds(value):
         raise ValueError(f"{name}={value}: allowed are {allowed}")
 
 

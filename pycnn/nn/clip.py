@@ -15,9 +15,7 @@ def checked_norm(name: str, norm: float | None) -> float:
     """The largest norm that gradients may have; infinity for None."""
     if norm is None:
         return math.inf
-    if isinstance(norm, (str, bool)):
-        raise TypeError(f"{name}={norm!r} is of type {type(norm).__name__}; allowed: a number")
-    ensure(name, norm, norm > 0, "positive numbers")
+    ensure(name, norm, lambda n: n > 0, "positive numbers")
     return float(norm)
 
 
@@ -29,7 +27,7 @@ def clip_grad_norm(model: Layer, max_norm: float) -> float:
     float
         The norm before. Gradients that are not finite stay as they are.
     """
-    checked_norm("max_norm", max_norm)
+    ensure("max_norm", max_norm, lambda n: n > 0, "positive numbers")
     grads = [grad for _, grad in gradients_of(model)]
     total = _norm(grads)
     if total in (0.0, math.inf):  # so may squares be that are beyond the range of float64
@@ -44,7 +42,7 @@ def clip_grad_norm(model: Layer, max_norm: float) -> float:
 
 def clip_grad_value(model: Layer, max_value: float) -> None:
     """Limit every element of the gradients to -`max_value` ... `max_value`."""
-    ensure("max_value", max_value, max_value > 0, "positive numbers")
+    ensure("max_value", max_value, lambda n: n > 0, "positive numbers")
     for parameter in model.parameters():
         if (grad := parameter.grad) is not None:
             grad.clip(-max_value, max_value, out=grad)

@@ -23,7 +23,7 @@ class Dropout(OfOperation, Layer, operation="dropout"):
 
     def __init__(self, p: float = 0.5, *, seed: int | None = None) -> None:
         super().__init__()
-        ensure("p", p, 0 <= p <= 1, "0 to 1")
+        ensure("p", p, lambda p: 0 <= p <= 1, "0 to 1")
         self.p = float(p)
         self.seed = int(generator().integers(2**63)) if seed is None else seed
         self.step = 0

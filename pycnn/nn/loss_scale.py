@@ -47,7 +47,7 @@ class LossScale:
     """
 
     def __init__(self, scale: float = 65536.0, every: int = 2000) -> None:
-        ensure("scale", scale, 0 < scale < math.inf, "positive numbers")
+        ensure("scale", scale, lambda s: 0 < s < math.inf, "positive numbers")
         integer("every", every, 1)
         self.scale, self.every, self.steps = float(scale), every, 0
 

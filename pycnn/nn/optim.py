@@ -47,7 +47,7 @@ class SGD(Optimizer):
         nesterov: bool = False, *, groups: Groups | None = None,
     ) -> None:  # fmt: skip
         super().__init__(model, lr, weight_decay, groups)
-        ensure("momentum", momentum, 0 <= momentum < 1, "0 to less than 1")
+        ensure("momentum", momentum, lambda m: 0 <= m < 1, "0 to less than 1")
         if nesterov and momentum == 0:
             raise ValueError("nesterov=True: allowed with momentum above 0 only")
         self.momentum, self.nesterov = float(momentum), nesterov
@@ -93,7 +93,8 @@ class Adam(Optimizer):
     ) -> None:  # fmt: skip
         super().__init__(model, lr, weight_decay, groups)
         first, second = (float(beta) for beta in betas)
-        ensure("betas", betas, 0 <= first < 1 and 0 <= second < 1, "0 to less than 1")
+        if not (0 <= first < 1 and 0 <= second < 1):
+            raise ValueError(f"betas={betas}: allowed are 0 to less than 1")
         self.betas, self.eps = (first, second), _checked_eps(eps)
 
     @property
@@ -158,7 +159,7 @@ class RMSprop(Optimizer):
     ) -> None:  # fmt: skip
         super().__init__(model, lr, weight_decay, groups)
         for name, rate in (("alpha", alpha), ("momentum", momentum)):
-            ensure(name, rate, 0 <= rate < 1, "0 to less than 1")
+            ensure(name, rate, lambda r: 0 <= r < 1, "0 to less than 1")
         self.alpha, self.eps, self.momentum = float(alpha), _checked_eps(eps), float(momentum)
 
     @property
@@ -189,7 +190,7 @@ def _followed(slot: Any, share: float, fresh: Any) -> Any:
 
 
 def _checked_eps(eps: float) -> float:
-    ensure("eps", eps, 0 <= eps < math.inf, "numbers from 0")
+    ensure("eps", eps, lambda e: 0 <= e < math.inf, "numbers from 0")
     return float(eps)
 
 

@@ -1,5 +1,6 @@
 """How fast parameters move: one rate for all, or rates of their own for parts of a model."""
 
+import math
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -23,8 +24,8 @@ def matches(pattern: str, name: str) -> bool:
 
 
 def check_rates(lr: float = 1.0, weight_decay: float = 0.0) -> None:
-    ensure("lr", lr, lr > 0, "positive numbers")
-    ensure("weight_decay", weight_decay, weight_decay >= 0, "numbers from 0")
+    ensure("lr", lr, lambda rate: 0 < rate < math.inf, "positive numbers")
+    ensure("weight_decay", weight_decay, lambda rate: 0 <= rate < math.inf, "numbers from 0")
 
 
 def checked_groups(groups: Groups, model: Layer) -> dict[str, dict[str, float]]:

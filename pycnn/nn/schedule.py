@@ -68,7 +68,7 @@ class Step(Schedule):
 
     def __init__(self, optimizer: Optimizer, every: int, gamma: float = 0.1) -> None:
         super().__init__(optimizer)
-        ensure("every", every, every >= 1, "1 and more")
+        ensure("every", every, lambda n: n >= 1, "1 and more")
         self.every, self.gamma = every, gamma
 
     def factor(self, epoch: float) -> float:
@@ -85,7 +85,7 @@ class Cosine(Schedule):
 
     def __init__(self, optimizer: Optimizer, epochs: float, floor: float = 0.0) -> None:
         super().__init__(optimizer)
-        ensure("epochs", epochs, epochs > 0, "positive numbers")
+        ensure("epochs", epochs, lambda n: n > 0, "positive numbers")
         self.epochs, self.floor = epochs, floor
 
     def factor(self, epoch: float) -> float:
@@ -105,7 +105,7 @@ class Warmup(Schedule):
 
     def __init__(self, after: Schedule, epochs: float) -> None:
         super().__init__(after.optimizer)
-        ensure("epochs", epochs, epochs > 0, "positive numbers")
+        ensure("epochs", epochs, lambda n: n > 0, "positive numbers")
         self.after, self.epochs = after, epochs
 
     def factor(self, epoch: float) -> float:
@@ -133,7 +133,7 @@ class Plateau(Schedule):
 
     def __init__(self, optimizer: Optimizer, gamma: float = 0.1, patience: int = 10) -> None:
         super().__init__(optimizer)
-        ensure("patience", patience, patience >= 0, "0 and more")
+        ensure("patience", patience, lambda n: n >= 0, "0 and more")
         self.gamma, self.patience = gamma, patience
         self.best, self.waited, self.reached = math.inf, 0, 1.0
 

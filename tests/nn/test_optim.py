@@ -178,6 +178,7 @@ def test_parameters_without_a_gradient_stay():
     [
         (lambda m: nn.SGD(m, 0.0), "lr=0.0: allowed are positive"),
         (lambda m: nn.SGD(m, math.nan), "lr=nan: allowed are positive"),
+        (lambda m: nn.SGD(m, math.inf), "lr=inf: allowed are positive"),
         (lambda m: nn.SGD(m, 0.1, momentum=1.0), "momentum=1.0: allowed are 0 to less than 1"),
         (lambda m: nn.SGD(m, 0.1, nesterov=True), "nesterov=True: allowed with momentum"),
         (lambda m: nn.Adam(m, betas=(0.9, 1.0)), r"betas=\(0.9, 1.0\): allowed"),
@@ -190,6 +191,21 @@ def test_parameters_without_a_gradient_stay():
 def test_bad_settings(make, message):
     with pytest.raises(ValueError, match=message):
         make(nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize("rate", ["0.1", None, True, np.array([0.1, 0.2])], ids=repr)
+def test_what_is_no_number_is_named(rate):
+    model = nn.Linear(1, 1)
+    for name, make in (
+        ("lr", lambda: nn.SGD(model, rate)),
+        ("lr", lambda: nn.SGD(model, 0.1, groups={"*": {"lr": rate}})),
+        ("weight_decay", lambda: nn.Adam(model, weight_decay=rate)),
+        ("max_norm", lambda: nn.clip_grad_norm(model, rate)),
+        ("max_value", lambda: nn.clip_grad_value(model, rate)),
+        ("epochs", lambda: nn.Cosine(nn.SGD(model, 0.1), rate)),
+    ):
+        with pytest.raises(TypeError, match=f"^{name}=.* is of type .*; allowed: "):
+            make()
 
 
 def with_grads(*values):
