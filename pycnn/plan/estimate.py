@@ -72,8 +72,8 @@ class Cost(NamedTuple):
         Of their operands; empty if there are none.
     l2 : (float, float)
         Bytes that are asked of L2.
-    least : float
-        The depth of which alone anything is known, or 0: a shallower one costs as much.
+    depths : (float, float)
+        Of the two runs. Below, a cost is at least in proportion; of one alone it is the same.
     """
 
     registers: int
@@ -84,7 +84,7 @@ class Cost(NamedTuple):
     products: Sequence[float]
     kind: str
     l2: Sequence[float]
-    least: float = 0.0
+    depths: Sequence[float] = (0.0, 0.0)
 
 
 def estimate(plan: Plan, arrays: Mapping[str, int]) -> Estimate | None:
@@ -128,10 +128,12 @@ def of_launch(launch: Launch, cost: Cost, bytes_: float, gpu: Gpu) -> tuple[floa
     """Microseconds of a launch that touches so many bytes, without what lies between, and bound."""
     threads = prod(launch.block)
     warps, blocks = ceil_div(threads, 32), blocks_of(launch)
-    depth = max(depth_of(launch), cost.least)
+    depth = depth_of(launch)
+    known = max(depth, cost.depths[0])
+    share = 1.0 if cost.depths[0] == cost.depths[1] else depth / known
     at_once = occupancy(gpu.arch, threads, cost.registers, cost.shared + launch.shared).blocks
     front, memory, alone, products, l2 = (
-        max(0.0, fixed + each * depth)
+        max(0.0, fixed + each * depth, (fixed + each * known) * share)
         for fixed, each in (cost.front, cost.memory, cost.alone, cost.products, cost.l2)
     )
     if products:
@@ -217,15 +219,9 @@ def _costs() -> dict[str, dict[str, Cost]]:
         return {}
     data = json.loads(FILE.read_text(encoding="utf-8"))
     return {
-        arch: {
-            name: Cost(**row["cost"], least=_least(*row["depths"])) for name, row in rows.items()
-        }
+        arch: {name: Cost(**row["cost"], depths=row["depths"]) for name, row in rows.items()}
         for arch, rows in data["costs"].items()
     }
-
-
-def _least(shallow: float, deep: float) -> float:
-    return shallow if shallow == deep else 0.0
 
 
 def known_archs() -> tuple[str, ...]:

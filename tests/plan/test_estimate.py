@@ -72,8 +72,11 @@ def test_a_time_by_hand():
     many, bound = of_launch(replace(of, grid=(132 * 8 * 50, 1, 1)), COST, 0.0, gpu)
     assert many == pytest.approx(50 * 8 * 2 * 100 * depth / gpu.sustained_ghz / 1e3, rel=0.03)
     assert bound == "multipliers"
-    least = COST._replace(least=2 * depth)  # of which alone anything is known
-    assert of_launch(of, least, 0.0, gpu) > of_launch(of, COST, 0.0, gpu)
+    alone = COST._replace(depths=(2 * depth, 2 * depth))  # of this depth alone something is known
+    assert of_launch(of, alone, 0.0, gpu) > of_launch(of, COST, 0.0, gpu)
+    steep = COST._replace(front=(-100 * depth, 100), alone=(-100 * depth, 100))  # and nothing is 0
+    apart = steep._replace(depths=(2 * depth, 4 * depth))
+    assert of_launch(of, apart, 0.0, gpu) > of_launch(of, steep, 0.0, gpu)
     far, bound = of_launch(of, COST, 1e9, gpu)
     assert (far, bound) == (pytest.approx(1e9 / gpu.dram_achieved_gbps / 1e3, rel=0.2), "memory")
     assert blocks == 8 * 64 * 14 * 14 // 256
