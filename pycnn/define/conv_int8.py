@@ -143,10 +143,10 @@ class QlinearConv2d(IntegerConv):
     operands = (
         X,
         Operand("x_scale", *SCALE),
-        Operand("x_zero_point", "(), one value", (0,)),
+        X_ZERO,
         WEIGHT,
         Operand("weight_scale", "() or (K,)", (0, 1), ("float32",)),
-        Operand("weight_zero_point", "() or (K,)", (0, 1), INT8),
+        WEIGHT_ZERO,
         Operand("y_scale", *SCALE),
         Operand("y_zero_point", "(), one value", (0,), INT8),
         Operand("bias", "(K,)", (1,), ("int32",), optional=True),

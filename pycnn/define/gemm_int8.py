@@ -36,8 +36,6 @@ _WORDS = {
     r"element strides \((-?\d+), (-?\d+), .*\) of x; allowed: channels innermost":
         r"element strides (\1, \2) of a; allowed: columns next to each other",
     "zero points of x or of the weight": "zero points of a or of b",
-    "pixels not evenly spaced, or channels not innermost":
-        "rows of a not evenly spaced, or its columns not next to each other",
     "a copy of the weight with its channels innermost": "a copy of b, column by column,",
 }  # fmt: skip
 

@@ -43,9 +43,10 @@ def conv2d_integer(
         The same of the weight, or of every filter.
     stride, padding, dilation, groups
         As in `conv2d`.
-    algo : {"auto", "direct", "implicit_gemm_mma"}, default "auto"
+    algo : {"auto", "direct", "implicit_gemm_mma", "wgmma"}, default "auto"
         A kernel: on the reference backend only ``"auto"``. ``"implicit_gemm_mma"``, on tensor
-        cores, takes ``layout="NHWC"`` with C/G a multiple of 16.
+        cores, takes ``layout="NHWC"`` with C/G a multiple of 16; ``"wgmma"``, on sm_90a, the same
+        without zero points, and where G is not 1 with C/G a multiple of 128.
     layout : {"NCHW", "NHWC"}, default "NCHW"
         Order of the axes of `x` and the result.
     out : array, optional
@@ -110,11 +111,12 @@ def qlinear_conv2d(
     x : array (N, C, H, W) or (C, H, W), int8 or uint8
         Any strides, without a copy; N may be 0. With ``layout="NHWC"``: (N, H, W, C) or (H, W, C).
     x_scale : array () or NumPy scalar, float32
-    x_zero_point : array () or NumPy scalar, dtype of `x`
+    x_zero_point : array () or NumPy scalar, dtype of `x`, or None
+        None is 0, which is known before the array is.
     weight : array (K, C/G, R, S), int8 or uint8, whatever `x` is
         Any strides; the same in both layouts.
     weight_scale : array () or (K,), float32
-    weight_zero_point : array () or (K,), dtype of `weight`
+    weight_zero_point : array () or (K,), dtype of `weight`, or None
     y_scale : array () or NumPy scalar, float32
     y_zero_point : array () or NumPy scalar, int8 or uint8
         Its dtype is that of the result.
@@ -122,7 +124,7 @@ def qlinear_conv2d(
         In units of x_scale * weight_scale[k].
     stride, padding, dilation, groups
         As in `conv2d`; padding holds the zero point of `x`.
-    algo : {"auto", "direct", "implicit_gemm_mma"}, default "auto"
+    algo : {"auto", "direct", "implicit_gemm_mma", "wgmma"}, default "auto"
         As in `conv2d_integer`.
     layout : {"NCHW", "NHWC"}, default "NCHW"
         Order of the axes of `x` and the result.

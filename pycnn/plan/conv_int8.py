@@ -2,8 +2,8 @@
 
 ``direct`` takes any layout. ``implicit_gemm_mma`` wants channels innermost in x, a multiple of
 sixteen of them in a group, and in the weight, of which it makes a copy where they are not.
-``wgmma``, on sm_90a, takes products alone, which windows of one pixel are, channels innermost and
-no zero points.
+``wgmma``, on sm_90a, takes the same with no zero points, and where there are groups multiples of
+128 channels. Where a window is one pixel it is a product, of any number of channels.
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ import numpy as np
 
 from pycnn.define.views import View
 from pycnn.dtypes import QUANTISED
-from pycnn.plan import _wgmma, gemm_wgmma
+from pycnn.plan import _wgmma, conv_wgmma, gemm_wgmma
 from pycnn.plan._copy import Place, copy_launch
 from pycnn.plan._implicit import Chunked
 from pycnn.plan._strided import row_major
@@ -38,6 +38,7 @@ FILE, BLOCK = "conv/int8.cu", 256
 MMA_FILE, MMA_BLOCK = "conv/int8_mma.cu", 128
 
 HOPPER_FILE = "gemm/13_wgmma_int8.cu"
+WINDOWS_FILE = f"conv/{conv_wgmma.ENTRY}_int8.cu"
 
 DIRECT, MMA, HOPPER = ALGORITHMS = ("direct", "implicit_gemm_mma", "wgmma")
 
@@ -139,6 +140,8 @@ class Convolving:
         problem = self.quantised.problem
         narrow = problem.filters < WIDE or problem.channels * problem.taps < LONG
         fast = {HOPPER: "Hopper's tensor cores", MMA: "tensor cores"}
+        if problem.taps == 1 and problem.stride != (1, 1):  # predicted to be the faster one
+            fast = dict(reversed(fast.items()))
         reasons = {DIRECT: "a thread an output"}
         if narrow:
             reasons |= {name: f"{why}, most of a tile idle" for name, why in fast.items()}
@@ -167,18 +170,20 @@ class Convolving:
             plan = self._plan(algo)
         except Unsupported as unsupported:
             raise ValueError(f"algo={algo!r} does not fit; {algo}: {unsupported}") from None
-        if asked != "auto" or algo != HOPPER or not plan.launches:
+        if asked != "auto" or algo != HOPPER or not plan.launches or len(fitting) == 1:
             return plan
-        elsewhere = self._direct()[0][0]
-        launches = [replace(x, unaligned=elsewhere) for x in plan.launches if isinstance(x, Launch)]
-        return replace(plan, launches=tuple(launches))
+        (*copies, launch), (*_, other) = (self._launches(name)[0] for name in fitting[:2])
+        return replace(plan, launches=(*copies, replace(launch, unaligned=other)))
 
     def _plan(self, algo: str) -> Plan:
         """Raises `Unsupported`."""
-        planners = {DIRECT: self._direct, MMA: self._on_tensor_cores, HOPPER: self._on_hopper}
-        planner = planners[algo]
-        launches, workspace = planner() if prod(self.quantised.problem.y.shape) else ([], {})
+        filled = prod(self.quantised.problem.y.shape)
+        launches, workspace = self._launches(algo) if filled else ([], {})
         return Plan(self.op, algo, tuple(launches), {"y": self.output}, workspace)
+
+    def _launches(self, algo: str) -> tuple[list[Launch], dict[str, ArraySpec]]:
+        planners = {DIRECT: self._direct, MMA: self._on_tensor_cores, HOPPER: self._on_hopper}
+        return planners[algo]()
 
     def _direct(self) -> tuple[list[Launch], dict[str, ArraySpec]]:
         problem = self.quantised.problem
@@ -203,42 +208,48 @@ class Convolving:
         return [*copies, Launch(kernel, grid, (MMA_BLOCK, 1, 1), arguments)], workspace
 
     def _on_hopper(self) -> tuple[list[Launch], dict[str, ArraySpec]]:
-        product, own = self._product(), self._entry
+        q, p, own = self.quantised, self.quantised.problem, self._entry
+        if q.x_zero or q.weight_zero is not None:
+            raise Unsupported("zero points of x or of the weight; allowed: none, which is 0")
+        types = ("ELEMENT_A", _PTX[p.dtype]), ("ELEMENT_B", _PTX[q.weight_dtype])
+        arguments: tuple[Argument, ...] = (Buffer("y"),)
+        last: tuple[Argument, ...] = ()
+        if own == "requantised":
+            bias = None if q.bias is None else Buffer("bias")
+            scales = ("x_scale", "weight_scale", "y_scale", "y_zero_point")
+            arguments, last = (*map(Buffer, scales), bias, *arguments), (self._params(),)
+        product = self._product()
+        if product is None:
+            p = replace(p, y=replace(p.y, dtype=self.output.dtype.name))
+            p, copies, workspace = self._channels_innermost(p)
+            name = conv_wgmma.ENTRY + ("_int8" if own == "forward" else "_requantised")
+            weight = Buffer("weight_last" if copies else "weight")
+            kernel = Kernel(WINDOWS_FILE, name, types)
+            launch = conv_wgmma.of_bytes(p, weight, kernel, TILES, arguments)
+            return [*copies, replace(launch, args=(*launch.args, *last))], workspace
         way = _wgmma.best_way(product.m, product.n, product.k, tiles=TILES, dtype=product.dtype)
         result = replace(product, dtype=self.output.dtype.name)
         flags = Flag.C_VECTOR * vectors(result, product.c, (product.m, product.n), contiguous=3)
-        types = (
-            ("ELEMENT_A", _PTX[product.dtype]),
-            ("ELEMENT_B", _PTX[self.quantised.weight_dtype]),
-        )
         maps = gemm_wgmma.operand_maps(product, Buffer("x"), Buffer("weight"), way, False, True)
         params = params_of(product, flags, way.tile)
-        arguments: tuple[Argument, ...] = (*maps, Buffer("y"), params)
-        if own == "requantised":
-            bias = None if self.quantised.bias is None else Buffer("bias")
-            scales = ("x_scale", "weight_scale", "y_scale", "y_zero_point")
-            arguments = (*maps, *map(Buffer, scales), bias, Buffer("y"), params, self._params())
         name = "gemm_wgmma_int8" if own == "forward" else "gemm_wgmma_requantised"
         launch = Launch(
             Kernel(HOPPER_FILE, name, (*types, *way.defines)),
             way.grid(way.tiles(product.m, product.n, 1)),
             (_wgmma.threads(way.tile), 1, 1),
-            arguments,
+            (*maps, *arguments, params, *last),
             shared=_wgmma.shared_bytes(way.tile),
         )
         return [launch], {}
 
-    def _product(self) -> Gemm:
-        """What the convolution is; raises `Unsupported`."""
-        q, p = self.quantised, self.quantised.problem
-        if q.x_zero or q.weight_zero is not None:
-            raise Unsupported("zero points of x or of the weight; allowed: none, which is 0")
-        one = (1, 1)
+    def _product(self) -> Gemm | None:
+        """What a convolution of single pixels is; raises `Unsupported`."""
+        p, one = self.quantised.problem, (1, 1)
         if p.taps != 1 or p.groups != 1 or p.stride != one or any((*p.pad_begin, *p.pad_end)):
-            raise Unsupported("a window or a step of several pixels, padding or groups")
+            return None
         x_step, y_step = (_pixels(view) for view in (p.x, p.y))
         if x_step is None or y_step is None:
-            raise Unsupported("pixels not evenly spaced, or channels not innermost")
+            return None
         product = Gemm(
             prod(p.y.shape) // p.y.shape[1], p.filters, p.channels, p.dtype,
             a=(0, 0, x_step, p.x.strides[1]),

@@ -14,28 +14,31 @@ rows and columns.
 ``implicit_gemm_wgmma_tf32`` rounds float32 to TF32, and is taken by its name alone. It has no
 gradient of the weight: elements of 16 bits alone may lie across the sum in shared memory.
 
+kernels/conv/implicit_gemm_wgmma_int8.cu has integers of 8 bits (pycnn/plan/conv_int8.py), forward.
+
 Where there are too few tiles for all multiprocessors the sums are cut into parts: of the blocks of
 a cluster, which add them up, or of any blocks, as always over pixels; then a second launch does, in
 their order.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from pycnn.define.views import View
-from pycnn.dtypes import FLOATS
+from pycnn.dtypes import FLOATS, QUANTISED
 from pycnn.plan import _wgmma, conv_implicit
 from pycnn.plan._implicit import Product
-from pycnn.plan._wgmma import ALIGNED, MAX_EXTENT, PIECE, Way, depth, step
+from pycnn.plan._wgmma import ALIGNED, MAX_EXTENT, PIECE, Tile, Way, depth, step
 from pycnn.plan.conv_algorithm import Algorithm, Planner, product
 from pycnn.plan.conv_implicit import PARTIAL, Tiler
 from pycnn.plan.conv_implicit_mma import (
     IMPLICIT_GEMM_MMA,
     IMPLICIT_GEMM_TF32,
     joined,
-    require_chunks,
+    require_channels,
     tiler_of,
 )
 from pycnn.plan.conv_maps import (
@@ -99,7 +102,7 @@ OF_TF32 = Kind(f"{ENTRY}_tf32", ("float32",), tiler_of(IMPLICIT_GEMM_TF32.name))
 
 def forward(problem: Problem, limit: int, kind: Kind) -> Plan:
     """y, a tile of pixels and filters at a time."""
-    _require(problem, "forward", problem.channels, kind)
+    _require(problem, "forward", problem.channels, kind.dtypes)
     problem, weight, copies = conv_implicit.with_channels_last(
         problem, problem.x, (0, 2, 3, 1), limit, kind.other
     )
@@ -119,7 +122,7 @@ def forward(problem: Problem, limit: int, kind: Kind) -> Plan:
 
 def backward_input(problem: Problem, limit: int, kind: Kind) -> Plan:
     """dx, phase by phase."""
-    _require(problem, "backward_input", problem.filters, kind)
+    _require(problem, "backward_input", problem.filters, kind.dtypes)
     problem, weight, copies = conv_implicit.with_channels_last(
         problem, problem.y, (1, 2, 3, 0), limit, kind.other
     )
@@ -151,7 +154,7 @@ def backward_input(problem: Problem, limit: int, kind: Kind) -> Plan:
 
 def backward_weight(problem: Problem, limit: int, kind: Kind) -> Plan:
     """dweight, a tile of (r, s, c) and filters at a time, over a segment of images and pixels."""
-    _require(problem, "backward_weight", 0, kind)
+    _require(problem, "backward_weight", 0, kind.dtypes)
     blk_k = depth(problem.dtype)
     require_offsets(problem.dilation, problem.weight.shape[2:])
     images, _, p, q = problem.y.shape
@@ -198,18 +201,28 @@ def _in_patches(problem: Problem, result: Buffer) -> bool:
     )
 
 
-def _require(problem: Problem, direction: str, summed: int, kind: Kind) -> None:
+def _require(problem: Problem, direction: str, summed: int, dtypes: Iterable[str]) -> None:
     """Raise `Unsupported` unless a tensor map can describe the operands; `summed` channels."""
     reason = _wgmma.obstacle()
     if reason:
         raise Unsupported(reason)
-    if problem.dtype not in kind.dtypes:
-        raise Unsupported(f"dtype {problem.dtype}; allowed: {', '.join(kind.dtypes)}")
-    require_chunks(problem, direction)
+    if problem.dtype not in dtypes:
+        raise Unsupported(f"dtype {problem.dtype}; allowed: {', '.join(dtypes)}")
+    require_channels(problem, direction, step(problem.dtype))
     if problem.groups > 1 and summed % depth(problem.dtype):
         raise Unsupported(
             f"sums over {summed} channels in each of {problem.groups} groups; allowed: multiples "
             f"of {depth(problem.dtype)}"
+        )
+
+
+def _require_forward(problem: Problem, pixels: int, result: str) -> None:
+    """The same of what is computed, and of its windows."""
+    _require_extents(pixels, problem.x, problem.y)
+    require_offsets(problem.dilation, problem.weight.shape[2:])
+    if problem.y.strides[1] != 1 and problem.y.shape[1] > 1:
+        raise Unsupported(
+            f"element strides {problem.y.strides} of {result}; allowed: channels innermost"
         )
 
 
@@ -218,6 +231,50 @@ def _require_extents(pixels: int, *views: View) -> None:
     if max(pixels, *extents) > MAX_EXTENT:
         shapes = " and ".join(str(view.shape) for view in views)
         raise Unsupported(f"{shapes}: {pixels} pixels; allowed: up to {MAX_EXTENT}")
+
+
+def of_bytes(
+    problem: Problem,
+    weight: Buffer,
+    kernel: Kernel,
+    tiles: Sequence[Tile],
+    arguments: Sequence[Argument],
+) -> Launch:
+    """y of 8-bit integers without zero points, whose sums are not cut into parts.
+
+    Parameters
+    ----------
+    problem : Problem
+        Channels of its weight are innermost; the dtype of its y is that of the result.
+    weight : Buffer
+    kernel : Kernel
+        Without the tile's defines.
+    tiles : sequence of (int, int)
+        Those to choose among.
+    arguments : sequence of Argument
+        What stands between the maps and the structs.
+    """
+    _require(problem, "forward", problem.channels, tuple(QUANTISED))
+    pixels, blk_k = problem.y.shape[0] * problem.pixels, depth(problem.dtype)
+    _require_forward(problem, pixels, "y")
+    filters, chunks = problem.filters, ceil_div(problem.channels, blk_k)
+    terms = problem.taps * chunks * blk_k
+    way = _wgmma.best_way(pixels, filters, terms, problem.groups, tiles=tiles, dtype=problem.dtype)
+    params = _params(pixels, filters, terms, way, problem.groups) | _output(problem, filters)
+    window = _window(problem, chunks, problem.taps * chunks) | {
+        "x_group": problem.channels, "w_group": 0, "w_row": filters,
+    }  # fmt: skip
+    shape, strides = (
+        tuple(values[axis] for axis in (0, 2, 3, 1))
+        for values in (problem.weight.shape, problem.weight.strides)
+    )
+    maps = (
+        windows_map(problem.x, problem, "x", way.tile[0]),
+        weight_map(weight, problem.weight.dtype, shape, strides, way.tile[1] // way.cluster),
+    )
+    args = (*maps, *arguments, _gemm(params), _conv(window))
+    launch = _launch(kernel.file, kernel.defines, way, params, args)
+    return replace(launch, kernel=replace(launch.kernel, entry=kernel.entry))
 
 
 @dataclass(frozen=True)
@@ -250,12 +307,7 @@ def _launches(
     pixels, blk_k = images * p * q, depth(problem.dtype)
     chunks = ceil_div(problem.channels, blk_k)
     steps = problem.taps * chunks
-    _require_extents(pixels, problem.x, problem.y)
-    require_offsets(problem.dilation, problem.weight.shape[2:])
-    if problem.y.strides[1] != 1 and problem.y.shape[1] > 1:
-        raise Unsupported(
-            f"element strides {problem.y.strides} of {product.c.name}; allowed: channels innermost"
-        )
+    _require_forward(problem, pixels, product.c.name)
     sums = conv_implicit.sums_of(problem, product)
     most = 1 if filters % PAIRS else limit // (sums * problem.sum_size)
     way = _wgmma.best_way(
@@ -348,7 +400,7 @@ def _output(problem: Problem, filters: int) -> dict[str, int]:
 
     def even(strides: tuple[int, ...]) -> bool:
         steps = [s for s, extent in zip(strides, problem.y.shape, strict=True) if extent > 1]
-        return all(s % step(problem.dtype) == 0 for s in (*steps, group) if s != 1)
+        return all(s % step(problem.y.dtype) == 0 for s in (*steps, group) if s != 1)
 
     vectors = Flag.C_VECTOR * even(problem.y.strides)
     if residual and across == 1 and even(residual):

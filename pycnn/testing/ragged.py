@@ -244,13 +244,27 @@ def _of_bytes(
         yield Case(size, {"a": (m, k), "b": (k, n), **more}, settings), "wgmma"
 
 
+def _windows_of_bytes() -> Iterator[tuple[Case, str]]:
+    """The same of windows of two pixels, with no zero points."""
+    for m, n, k in _OF_BYTES:
+        shapes: dict[str, Shape] = {"x": (1, 1, m, k), "weight": (n, k, 1, 2)}
+        how = {"padding": ((0, 0), (0, 1)), "layout": "NHWC"}
+        yield Case(f"{m} pixels, {n} filters", shapes, how), "wgmma"
+
+
 #: Algorithms of the same product by chunks of channels.
 _BY_CHUNKS = ("implicit_gemm_mma", *(f"implicit_gemm_{how}" for how in ("tf32", "tf32x3", "ffma")))
 
 #: Those that take the emulator minutes, each with the one algorithm that it is about.
 LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
-    "conv2d_integer": ((_integers("large tiles", (1, 129, 127, 80), (72, 80, 1, 1)), ""),),
-    "qlinear_conv2d": ((_scaled(_integers("large tiles", (1, 129, 127, 80), (72, 80, 1, 1))), ""),),
+    "conv2d_integer": (
+        (_integers("large tiles", (1, 129, 127, 80), (72, 80, 1, 1)), ""),
+        *_windows_of_bytes(),
+    ),
+    "qlinear_conv2d": (
+        (_scaled(_integers("large tiles", (1, 129, 127, 80), (72, 80, 1, 1))), ""),
+        *((_scaled(case), algo) for case, algo in _windows_of_bytes()),
+    ),
     "matmul_integer": tuple(_of_bytes({})),
     "qlinear_matmul": tuple(
         _of_bytes({"a_scale": (), "b_scale": None, "y_scale": (), "y_zero_point": (), "bias": None})

@@ -34,8 +34,8 @@ def drawn(rng, shape, dtype):
 
 
 def operands(rng, case, x_type="uint8", w_type="int8", zeros=True):
-    """Of qlinear_conv2d; sums that fill the range of eight bits."""
-    x, weight, settings = CASES[case]
+    """Of qlinear_conv2d; sums that fill the range of eight bits. `case` may be one's name."""
+    x, weight, settings = CASES[case] if isinstance(case, str) else case
     terms = weight[1] * weight[2] * weight[3]
     scale = 1 / (60 * np.sqrt(terms)) * rng.uniform(0.5, 2, weight[0])
     return {
@@ -51,7 +51,8 @@ def operands(rng, case, x_type="uint8", w_type="int8", zeros=True):
     }, {**settings, "layout": "NHWC"}
 
 
-SUMS = ("x", "weight", "x_zero_point", "weight_zero_point")
+ZEROS = ("x_zero_point", "weight_zero_point")
+SUMS = ("x", "weight", *ZEROS)
 
 
 def check(backend, given, settings, **more):
@@ -61,6 +62,7 @@ def check(backend, given, settings, **more):
         own = {n: np.asarray(a) for n, a in own.items()}
         want = TESTED[name].oracle({**settings, "algo": "auto"}, own)["y"]
         views = {n: backend.array(a) for n, a in own.items()}
+        views = dict.fromkeys(ZEROS) | views
         got = getattr(pycnn, name)(**views, **settings, **{"algo": ALGO, **more})
         np.testing.assert_array_equal(backend.numpy(got), want)
 

@@ -123,7 +123,7 @@ def test_convolution_of_one_pixel(backend, rng):
         y = pycnn.conv2d_integer(*map(backend.array, (x, weight)), layout="NHWC", algo=algo)
         np.testing.assert_array_equal(backend.numpy(y), want)
     zero = np.array(3, np.uint8)
-    for settings in ({"padding": 1}, {"stride": 2}, {"x_zero_point": zero}, {"layout": "NCHW"}):
+    for settings in ({"x_zero_point": zero}, {"layout": "NCHW"}):
         arrays = (x if "layout" not in settings else x.transpose(0, 3, 1, 2), weight)
         with pytest.raises(ValueError, match="algo='wgmma' does not fit; wgmma: "):
             pycnn.conv2d_integer(*arrays, **{"layout": "NHWC", **settings}, algo="wgmma")

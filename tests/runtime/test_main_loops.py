@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from itertools import accumulate
 
 import numpy as np
 import pytest
@@ -37,10 +38,11 @@ def instructions(file, arch, defines):
 def loops(file, arch, defines):
     """Of every innermost loop, how many instructions of each kind."""
     rows = instructions(file, arch, defines)
-    number = {address: i for i, (address, _, _) in enumerate(rows)}
+    entry = list(accumulate(not address for address, _, _ in rows))  # each begins at 0
+    number = {(entry[i], address): i for i, (address, _, _) in enumerate(rows)}
     bodies = []
     for i, (_, op, target) in enumerate(rows):
-        begin = number.get(target, len(rows)) if op == "BRA" else len(rows)
+        begin = number.get((entry[i], target), len(rows)) if op == "BRA" else len(rows)
         if begin < i and not any(begin <= b and e <= i for b, e in bodies):
             bodies.append((begin, i))
     return [Counter(op for _, op, _ in rows[b : e + 1]) for b, e in bodies]
@@ -180,10 +182,13 @@ OTHER_TILES = [
     (*WGMMA[-1], (128, 256)),
 ]
 
-#: Two entries, with no larger tile.
-BYTES = ("gemm/13_wgmma_int8.cu", {"ELEMENT_A": "u8", "ELEMENT_B": "s8", "TILE_N": "128"})
+#: Two entries each, with no larger tile.
+BYTES = [
+    (file, {"ELEMENT_A": "u8", "ELEMENT_B": "s8", "TILE_N": "128"})
+    for file in ("gemm/13_wgmma_int8.cu", "conv/implicit_gemm_wgmma_int8.cu")
+]
 
-each_wgmma = pytest.mark.parametrize(("file", "own"), [*WGMMA, BYTES], ids=str)
+each_wgmma = pytest.mark.parametrize(("file", "own"), [*WGMMA, *BYTES], ids=str)
 
 
 @pytest.mark.parametrize(
@@ -211,9 +216,23 @@ def test_warpgroups(needs_cuobjdump, file, own, tile, cluster):
     assert ({"UTMASTG", "STSM"} <= names) == by_pieces
 
 
+@pytest.mark.parametrize(("file", "own"), BYTES, ids=str)
+def test_warpgroups_of_bytes(needs_cuobjdump, file, own):
+    """Of either entry: whether integers or bytes leave, the loop is the same."""
+    bodies = loops(file, "sm_90a", {"TILE_M": "128", "CLUSTER": "2", **own})
+    products = [body for body in bodies if body["IGMMA"]]
+    assert [body["IGMMA"] for body in products] == [4, 4]
+    for body in products:
+        assert body["SYNCS"] == 2
+        assert body["LDS"] == body["LDG"] == body["STS"] == body["BAR"] == 0
+        assert body.total() <= 90
+    assert len([body for body in bodies if body["UTMALDG"]]) >= 4
+    assert sum(body["LDGSTS"] + body["LDL"] + body["STL"] for body in bodies) == 0
+
+
 def typed(file):
     """Those of 16 bits are compiled for each type."""
-    return {} if "tf32" in file else HALF
+    return {} if "tf32" in file or "int8" in file else HALF
 
 
 def log_and_resources(file, own, old="", new=""):
@@ -221,15 +240,17 @@ def log_and_resources(file, own, old="", new=""):
     path = sources.kernel_path(file)
     include = sources.kernel_dir() / "include"
     text, wanted = path.read_text(), "#include <pycnn/gemm_wgmma.cuh>"
-    for name in re.findall(r"#include <(pycnn/(?:matrices|windows|patches)_wgmma\.cuh)>", text):
+    parts = "integers|matrices|windows|patches"
+    for name in re.findall(rf"#include <(pycnn/(?:{parts})_wgmma\.cuh)>", text):
         text = text.replace(f"#include <{name}>", (include / name).read_text())
     header = (include / "pycnn/gemm_wgmma.cuh").read_text()
     assert wanted in text
     assert old in header
     defines = {**typed(file), "TILE_M": "128", "TILE_N": "256", "CLUSTER": "2", **own}
     made = nvrtc.compile_text(
-        text.replace(wanted, header.replace(old, new)), path, "sm_90a", tuple(defines.items())
-    )
+        text.replace(wanted, header.replace(old, new), 1).replace(wanted, ""),
+        path, "sm_90a", tuple(defines.items()),
+    )  # fmt: skip
     return made.log, elf.resources(made.cubin).values()
 
 
