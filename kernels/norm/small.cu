@@ -203,7 +203,7 @@ __device__ __forceinline__ void forward(const scalar_t* __restrict__ x, const No
     __syncthreads();
     acc_t centre[VEC_SIZE];
 #pragma unroll 1
-    for (int pass = 0;; ++pass) {
+    for (int pass = 0; true; ++pass) {  // GCC takes no pragma without a condition
         t.of_columns(kept.centre, centre);
         SumPair sums[VEC_SIZE] = {};
         t.each([&](int r) {

@@ -16,6 +16,7 @@ from pycnn.runtime.structs import layout, struct
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 MACRO = re.compile(r"#define (\w+)\s((?:.*\\\n)*.*)")
 WORD = re.compile(r"\w+")
+OF_GPUS = re.compile(r"#ifndef PYCNN_EMULATOR\n.*?#endif", re.DOTALL)
 SIGNATURE = re.compile(
     r"__global__ void __launch_bounds__\((?:[^()]|\([^()]*\))*\)"
     r"(?: __cluster_dims__\([^)]*\))?\s*(\w+)\(([^)]*)\)"
@@ -80,7 +81,7 @@ def read_by_a_host(file: str) -> list[Path]:
     path = sources.kernel_path(file)
     files = sources.closure(path)
     anywhere = all(kernel.arch is None for kernel in catalogue.load() if kernel.file == file)
-    if anywhere and all("asm volatile" not in p.read_text() for p in files):
+    if anywhere and all("asm volatile" not in OF_GPUS.sub("", p.read_text()) for p in files):
         return [path]
     names = tuple(f"struct {name} {{" for name in STRUCTS[file])
     return [p for p in files if any(name in p.read_text() for name in names)]
