@@ -2,6 +2,8 @@
 
 import argparse
 import re
+import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.emulator.command import extents
-from pycnn.emulator.errors import KernelFault, KernelTimeoutError
+from pycnn.emulator.errors import KernelError, KernelTimeoutError
 from pycnn.emulator.specs import SPECS, argument
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.options import add_force, check_output
@@ -22,7 +24,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "profile",
         help="what a kernel does, line by line, and what it would take on a GPU that is not here",
         description="Runs a few blocks of each launch in the emulator and reads the machine code. "
-        "Times are predicted, never measured (docs/model.md).",
+        "Times are predicted, never measured (docs/model.md). Of a file .cu or .ptx the launch is "
+        "checked as well, all of it up to 65536 threads, else the blocks that are run: exit code 1 "
+        "if a defect is found.",
         epilog=SPECS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -97,6 +101,9 @@ def _run(arguments: argparse.Namespace) -> int:
             f"{hung}; with fewer --blocks, or a smaller problem, less is run"
             f"{'; --timeout allows more' * is_file}"
         ) from None
+    except KernelError as error:
+        print(f"no prediction, {type(error).__name__}\n{error}", file=sys.stderr)
+        return 1
     for line in of_memory:
         print(line)
     by_algo: dict[str, list[profile.Profile]] = {}
@@ -105,8 +112,6 @@ def _run(arguments: argparse.Namespace) -> int:
         print("\n".join(profile.text(one, most=arguments.lines)))
     if len(by_algo) > 1:
         print("\n".join(beside.text(by_algo, gpu)))
-    if is_file:
-        print("not looked at: races, stray accesses; `pycnn emulate --checked` does")
     if arguments.json:
         write_json(arguments.json, {"launches": [one.as_json() for one in found]})
         print(f"results: {arguments.json}")
@@ -114,11 +119,12 @@ def _run(arguments: argparse.Namespace) -> int:
         with replacing(arguments.html) as new:
             new.write_text(html.page(arguments.what, found))
         print(f"page: {arguments.html}")
-    return 0
+    return int(any(one.check and one.check.error for one in found))
 
 
 def _of_file(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
     from pycnn.predict import code, sample
+    from pycnn.predict.checked import check
     from pycnn.predict.profile import profile
 
     path = Path(arguments.what)
@@ -150,15 +156,34 @@ def _of_file(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
     grid, block = (_three(e) for e in (arguments.grid, arguments.block))
     shared = arguments.shared or 0
     limit = 60.0 if arguments.timeout is None else arguments.timeout
+    limits: dict[str, Any] = {"shared": shared, "most": arguments.blocks, "timeout": limit}
+    checked = partial(check, compiled, grid, block, [a.value for a in parsed],
+                      _emulate(arguments, gpu.arch), **limits)  # fmt: skip
     try:
-        run = sample.run(compiled.ptx, compiled.entry, grid, block, values, arrays,
-                         shared=shared, most=arguments.blocks, timeout=limit)  # fmt: skip
-    except KernelFault as error:
-        fault = str(error).partition(";")[0]
-        raise ValueError(
-            f"{fault}; `pycnn emulate {path} --checked ...` names array and line"
-        ) from None
-    yield profile(compiled, run, gpu, shared, str(path))
+        run = sample.run(compiled.ptx, compiled.entry, grid, block, values, arrays, **limits)
+    except KernelTimeoutError:
+        raise
+    except KernelError as error:
+        raise checked(sampled=0).error or error from None
+    found = checked(sampled=len(run.samples))
+    yield replace(profile(compiled, run, gpu, shared, str(path)), check=found)
+
+
+def _emulate(arguments: argparse.Namespace, arch: str) -> str:
+    """The command that checks all blocks of a launch of a file."""
+    words = ["pycnn", "emulate", arguments.what, "--checked"]
+    if not arguments.what.endswith(".ptx"):
+        words += ["--arch", arch]
+    for option in ("grid", "block"):
+        if extent := getattr(arguments, option):
+            words += [f"--{option}", ",".join(map(str, extent))]
+    for option in ("kernel", "shared"):
+        if value := getattr(arguments, option):
+            words += [f"--{option}", str(value)]
+    for option in ("arg", "define", "include"):
+        for value in getattr(arguments, "args" if option == "arg" else option):
+            words += [f"--{option}", value]
+    return shlex.join(words)
 
 
 def _of_script(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:

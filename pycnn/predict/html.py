@@ -66,7 +66,7 @@ def _section(found: Profile) -> str:
     )
     report = escape("\n".join(text(found, width=110)))
     return (
-        f"<section><h2>{escape(found.prediction.entry)}</h2>\n<pre>{report}</pre>\n"
+        f"<section><h2>{escape(found.name)}</h2>\n<pre>{report}</pre>\n"
         f'<div class="sides">{columns}</div></section>'
     )
 

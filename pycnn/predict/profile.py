@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from pycnn.emulator.ptx.places import demangled
 from pycnn.predict import counts
+from pycnn.predict.checked import Check
 from pycnn.predict.code import Code
 from pycnn.predict.gpus import Gpu
 from pycnn.predict.model import Prediction, predict
@@ -106,6 +108,8 @@ class Profile:
         How often it is launched, each time on other images.
     algo : str
         Of an operation, as it was asked for.
+    check : Check, optional
+        Of a file: what the checked build found.
     lines : list of Line
         Those that have instructions, in the order of file and line.
     loops : list of Loop
@@ -122,6 +126,12 @@ class Profile:
     machine: list[tuple[str, str, int, float]]
     times: int = 1
     algo: str = ""
+    check: Check | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the kernel, as C++ writes it."""
+        return demangled(self.prediction.entry)
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the two listings."""
@@ -129,6 +139,7 @@ class Profile:
         return {
             "format": FORMAT,
             "kernel": p.entry,
+            "name": self.name,
             "times": self.times,
             "algo": self.algo,
             "gpu": p.gpu,
@@ -140,6 +151,7 @@ class Profile:
             "bytes": asdict(p.bytes), "mix": dict(p.mix),
             "loops": [asdict(loop) for loop in self.loops],
             "lines": [asdict(line) for line in self.lines],
+            "checked": self.check and self.check.as_json(),
         }  # fmt: skip
 
 
@@ -298,7 +310,7 @@ def text(found: Profile, width: int = 80, most: int = 20) -> list[str]:
     """
     p = found.prediction
     said = [
-        f"{p.entry}: grid {_by(p.grid)}, block {_by(p.block)}, on {p.gpu}",
+        f"{found.name}: grid {_by(p.grid)}, block {_by(p.block)}, on {p.gpu}",
         f"  {p.registers} registers a thread, {p.shared} bytes of shared memory a block, "
         f"{found.local} of local memory a thread",
         f"  {p.occupancy.blocks} blocks, {p.occupancy.warps} warps a multiprocessor "
@@ -333,12 +345,13 @@ def text(found: Profile, width: int = 80, most: int = 20) -> list[str]:
         "sectors of 32 bytes a request of global memory; bank: passes over the banks a request; "
         "line -: what the compiler adds"
     )
-    return [
+    wrapped = [
         part
         for line in said
         for part in ([line] if len(line) <= width else textwrap.wrap(
             line, width, subsequent_indent="    ", break_on_hyphens=False))
     ]  # fmt: skip
+    return wrapped + (found.check.text() if found.check else [])
 
 
 def _busiest(p: Prediction) -> list[tuple[str, float]]:

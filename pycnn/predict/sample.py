@@ -9,6 +9,7 @@ take tiles in turns, some have one more than the others: each kind has samples a
 import ctypes
 import itertools
 import mmap
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from pycnn.emulator.errors import KernelError
 from pycnn.emulator.ptx import PtxModule
 from pycnn.predict.instrument import Instrumented, instrument
 from pycnn.runtime.plan import Dim3
@@ -27,7 +29,10 @@ WARP = 32
 ALIGNMENT = 256
 
 #: Shared memory that a launch may ask for; a GPU would want to be asked first.
-_ALL_SHARED = 227 * 1024
+ALL_SHARED = 227 * 1024
+
+#: A block as an error names it.
+_BLOCK = re.compile(r"block \((\d+), (\d+), (\d+)\)")
 
 #: Bytes on both sides of a guarded array.
 _GUARD = 16 << 20
@@ -222,6 +227,7 @@ def run(
     most: int = 8,
     tiles: int = 0,
     timeout: float = 60.0,
+    checked: bool = False,
 ) -> Run:
     """Run a few blocks of a launch.
 
@@ -243,12 +249,14 @@ def run(
         they do not.
     timeout : float
         Seconds. A kernel whose blocks wait for blocks that are not run would hang.
+    checked : bool
+        By the checked build; addresses are then those of its copies of the arrays.
     """
     threads = prod(block)
     code = instrument(ptx, entry, threads)
-    module = PtxModule(code.text, timeout=timeout)
+    module = PtxModule(code.text, timeout=timeout, checked=checked)
     kernel = module.get_function(entry)
-    kernel.max_dynamic_shared_size_bytes = _ALL_SHARED
+    kernel.max_dynamic_shared_size_bytes = ALL_SHARED
     cluster = kernel.required_cluster or (1, 1, 1)
     clusters = _clusters(grid, cluster)
     more = ceil_div(tiles % grid[0], cluster[0])
@@ -258,13 +266,19 @@ def run(
     traces = np.zeros((regions, code.slots, threads), np.uint64)
     launched = (len(chosen) * cluster[0], cluster[1], cluster[2])
     table, places = _table(chosen, launched, cluster)
+    for array in (counts, traces, table):  # the checked build knows those of the arguments alone
+        module.lend(array, "the counters")
     watch = module.get_global("pycnn_watch")
     watch.view(np.uint64)[:5] = (
         counts.ctypes.data, traces.ctypes.data, table.ctypes.data,
         counts[0].nbytes, traces[0].nbytes,
     )  # fmt: skip
     watch.view(np.uint32)[10:16] = (*grid, *clusters)
-    kernel(launched, block, args, shared_mem=shared)
+    try:
+        kernel(launched, block, args, shared_mem=shared)
+    except KernelError as error:
+        _renumber(error, launched, [index for index, _ in places])
+        raise
     samples = [
         Sample(
             index, weight, _of_warps(counts[r]), counts[r].sum(axis=0, dtype=np.int64), traces[r]
@@ -273,6 +287,21 @@ def run(
     ]
     where = {name: (int(a.ctypes.data), a.nbytes) for name, a in arrays.items()}
     return Run(code, grid, block, cluster, samples, where)
+
+
+def _renumber(error: KernelError, launched: Dim3, places: Sequence[Dim3]) -> None:
+    """Have an error name the blocks of the whole grid for which those at fault stand."""
+
+    def place(index: Sequence[int]) -> Dim3:
+        x, y, z = index
+        return places[(z * launched[1] + y) * launched[0] + x]
+
+    def said(text: str) -> str:
+        return _BLOCK.sub(lambda m: f"block {place([int(i) for i in m.groups()])}", text)
+
+    error.block = place(error.block)
+    error.args = tuple(map(said, error.args))
+    error.array, error.other = said(error.array), said(error.other)
 
 
 def _table(

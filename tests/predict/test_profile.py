@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pycnn.cli import main
-from pycnn.predict import code, gpus, html, profile, sample
+from pycnn.predict import checked, code, gpus, html, profile, sample
 
 SCALE = """\
 extern "C" __global__ void scale(float* y, const float* x, float a) {
@@ -152,18 +152,95 @@ def test_an_operation_from_the_command_line(
     assert main([*words, "--json", str(report)]) == 2  # what is there is kept
 
 
+STENCIL = """\
+template <class T> __global__ void stencil(T* y, const T* x, int n) {
+    __shared__ T s[66];
+    const int t = threadIdx.x, i = blockIdx.x * 64 + t;
+    s[t + 1] = i < n ? x[i] : T(0);
+    if (t == 0) s[0] = i ? x[i - 1] : T(0);
+    if (t == 63) s[65] = i + 1 < n ? x[i + 1] : T(0);
+    __syncthreads();
+    if (i < n) y[i] = s[t] + s[t + 1] + s[t + 2];
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind", "line", "blocks"),
+    [
+        ("", "", "", 0, 7),
+        ("", "", "", 0, 2000),
+        ("    __syncthreads();\n", "\n", "RaceError", 4, 7),
+        ("    __syncthreads();\n", "\n", "RaceError", 4, 2000),
+        ("s[66]", "s[65]", "OutOfBoundsError", 6, 7),
+        ("if (t == 0) s[0]", "if (t == 0 && i) s[0]", "UninitialisedReadError", 8, 2000),
+    ],
+)
+def test_defects_stand_beside_the_prediction(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    old: str, new: str, kind: str, line: int, blocks: int,
+) -> None:  # fmt: skip
+    """Of a small launch all blocks are checked, of a large one those that are sampled."""
+    pytest.importorskip("llvmlite")
+    pytest.importorskip("cuda.bindings")
+    source, report, page = (tmp_path / f"s.{suffix}" for suffix in ("cu", "json", "html"))
+    source.write_text(STENCIL.replace(old, new))
+    n = blocks * 64 - 5
+    words = ["--kernel", "stencil<float>", "--grid", str(blocks), "--block", "64",
+             "--arg", f"y=float32:{n}:empty", "--arg", f"x=float32:{n}:random", "--arg", str(n),
+             "--json", str(report), "--html", str(page)]  # fmt: skip
+    assert main(["profile", str(source), *words]) == (1 if kind else 0)
+    said = capsys.readouterr().out
+    assert "stencil<float>(float*, float const*, int): grid" in said
+    assert "predicted, not measured" in said
+    assert f"checked, {'all' if blocks == 7 else '10 sampled'} of {blocks} blocks: " in said
+    for report_of_it in (said, page.read_text()):
+        assert (kind or "no defect found") in report_of_it
+    assert ("pycnn emulate" in said) == (blocks > 7 and not kind)
+    found = json.loads(report.read_text())["launches"][0]["checked"]
+    assert (found["found"] or {"line": 0})["line"] == line
+    assert found["blocks"] == blocks
+
+
+def test_a_defect_is_told_of_the_block_that_was_sampled(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "one.cu").write_text(
+        'extern "C" __global__ void one(float* y) { if (blockIdx.x == 1999) y[8] = 1; }'
+    )
+    words = ["--grid", "2000", "--block", "64", "--arg", "float32:64"]
+    assert main(["profile", str(tmp_path / "one.cu"), *words]) == 1
+    said = capsys.readouterr().out
+    assert "RaceError" in said
+    assert said.count("block (1999, 0, 0), thread (") == 2  # both accesses
+
+
+def test_a_check_that_takes_too_long_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("llvmlite")
+    pytest.importorskip("cuda.bindings")
+    text = 'extern "C" __global__ void hang(volatile int* x) { while (*x == 0) {} }'
+    compiled = code.of_text(text, tmp_path / "k.cu", "", "sm_80")
+    told = checked.check(compiled, (5, 1, 1), (32, 1, 1), [np.zeros(4, np.int32)], "pycnn emulate",
+                         sampled=5, shared=0, most=8, timeout=0.2)  # fmt: skip
+    assert told.error is None
+    first, second = told.text()
+    assert first.startswith("not checked, the launch has 5 blocks: ")
+    assert "not done after 0.2 s" in first
+    assert second == "    pycnn emulate"
+
+
 @pytest.mark.parametrize("array", ["null", "float32:10"])
-def test_a_stray_access_is_one_error(
+def test_a_stray_access_is_told_without_a_prediction(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, array: str
 ) -> None:
     (tmp_path / "one.cu").write_text(
         'extern "C" __global__ void one(float* y) { y[blockIdx.x * 256 + threadIdx.x] = 1; }'
     )
     launch = ["--arg", array, "--grid", "4", "--block", "256"]
-    assert main(["profile", str(tmp_path / "one.cu"), *launch]) == 2
+    assert main(["profile", str(tmp_path / "one.cu"), *launch]) == 1
     said = capsys.readouterr().err
-    assert "memory fault at address" in said
-    assert "--checked ...` names array and line" in said
+    assert "no prediction, OutOfBoundsError" in said
+    assert "one.cu:1: write of 4 bytes" in said
 
 
 def test_a_kernel_that_hangs_is_one_error(

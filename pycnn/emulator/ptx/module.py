@@ -171,6 +171,10 @@ class PtxModule:
         """
         return self._globals.of(name)
 
+    def lend(self, array: np.ndarray, name: str) -> None:
+        """Allow kernels of the checked build an array whose address a variable has."""
+        self._globals.lent.append((int(array.ctypes.data), array.nbytes, True, name, 0))
+
 
 def _read(path: Path) -> str:
     try:

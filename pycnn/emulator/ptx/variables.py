@@ -17,6 +17,7 @@ class Globals:
         start = -self._memory.__array_interface__["data"][0] % 512
         self._block = self._memory[start : start + layout.global_size]
         self._cooperates = False
+        self.lent: list[tuple[int, int, bool, str, int]] = []
         self.address = int(self._block.__array_interface__["data"][0])
         by_name = {variable.name: offset for variable, offset in self._variables}
         for variable, offset in self._variables:
@@ -53,6 +54,7 @@ class Globals:
         barrier = self.address + GRID_BARRIER, GRID_BARRIER_SIZE, True, "the barrier of the grid", 0
         return [
             barrier,
+            *self.lent,
             *(
                 (self.address + offset, v.size, True, f".global {v.name}", 0)
                 for v, offset in self._variables
