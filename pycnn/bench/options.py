@@ -202,9 +202,10 @@ def layers_of(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[L
         return "case", [
             Layer(problem.case.name, NamedCase(problem.case.name, problem.algo or "auto"))
         ]
+    names = list(dict.fromkeys((*SUITES, kernelbench.NAME, STANDARD, *MODELS)))
     if (arguments.suite is None) == (arguments.shape is None):
         raise ValueError(
-            f"name a suite ({', '.join(SUITES)}) or one layer by --shape, such as "
+            f"name a suite ({', '.join(names)}) or one layer by --shape, such as "
             "n1c64h56w56k64r3s3p1; not both"
         )
     batches = [_positive("--batch", b) for b in (arguments.batch or "").split(",") if b]
@@ -219,7 +220,7 @@ def layers_of(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[L
         return STANDARD, standard
     if arguments.suite.endswith(".onnx"):
         return _of_file(Path(arguments.suite), op, batches)
-    name = _one_of("suite", arguments.suite, (*SUITES, kernelbench.NAME, STANDARD, *MODELS))
+    name = _one_of("suite", arguments.suite, names)
     if name == kernelbench.NAME:
         tasks = [
             Layer(_name(layer.name, layer.case, batches), layer.case)

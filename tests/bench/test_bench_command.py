@@ -260,6 +260,7 @@ def _named(name):
     ("options", "complaint"),
     [
         ([], "name a suite (lenet5, alexnet"),
+        ([], "soumith, kernelbench, standard, lenet5_32, "),
         (["resnet50", "--shape", "n1c1h1w1k1r1s1"], "not both"),
         (["resnet99"], "suite 'resnet99'; allowed: lenet5, alexnet, vgg16"),
         (["resnet50", "--op", "conv4d"], "--op 'conv4d'; allowed: conv2d, max_pool2d"),
