@@ -263,7 +263,7 @@ def _score(problem: Problem, direction: str) -> tuple[int, str]:
 
 
 def _score_of_ffma(problem: Problem, direction: str) -> tuple[int, str]:
-    few = problem.channels % (BYTES // problem.itemsize)
+    few = problem.channels % (BYTES // 4)  # float32
     least = conv_few_channels.LONG if few else LONG
     why = "{sizes}: chunks of channels, or a few one by one, no columns to make"
     return 42 if _is_wide(problem, direction, least) else 13, why

@@ -79,8 +79,10 @@ def test_the_signature_has_the_operands_in_order_and_is_documented(name):
     op, parameters = OPERATIONS[name], inspect.signature(getattr(pycnn, name)).parameters
     operands = [o.name for o in op.operands]
     assert [n for n in parameters if n in operands] == operands
-    optional = {o.name for o in op.operands if o.optional}
-    assert {n for n in operands if parameters[n].default is None} == optional
+    required = [n for n, o in enumerate(op.operands) if not o.optional]
+    for n, operand in enumerate(op.operands):  # what stands before others cannot have a default
+        none = parameters[operand.name].default is None
+        assert none == (operand.optional and n > max(required)), operand.name
     said = getattr(pycnn, name).__doc__
     section = said[said.index("Parameters\n---") : said.index("Returns\n---")]
     lines = re.findall(r"^(\w[\w, ]*?)(?: : .*)?$", section.split("\n", 2)[2], re.M)
