@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pycnn.plan.conv_problem import Unsupported
+from pycnn.runtime.context import held
 from pycnn.runtime.plan import BRIEF, TIMES
 from pycnn.shapes import ceil_div
 
@@ -44,11 +45,8 @@ def in_brief() -> Iterator[None]:
 
     They are made in no time whatever the number of images, to be estimated and told, not to be run.
     """
-    token = BRIEF.set(True)
-    try:
+    with held(BRIEF, True):
         yield
-    finally:
-        BRIEF.reset(token)
 
 
 def chunks(n: int, images: int) -> Iterator[tuple[int, int]]:
@@ -63,8 +61,5 @@ def chunks(n: int, images: int) -> Iterator[tuple[int, int]]:
         return
     last = (between + 1) * images
     for first, times in ((0, 1), (images, between), (last, 1)):
-        token = TIMES.set(times)
-        try:
+        with held(TIMES, times):
             yield first, min(images, n - first)
-        finally:
-            TIMES.reset(token)

@@ -8,6 +8,7 @@ from math import prod
 from pycnn.predict.gpus import PARTITIONS, Gpu
 from pycnn.predict.profile import Profile
 from pycnn.predict.sample import WARP
+from pycnn.shapes import ceil_div
 
 #: Machine code that multiplies and adds; one of the tensor cores does many products at once.
 MULTIPLY = ("FFMA", "DFMA", "HMMA", "IMMA", "DMMA", "HGMMA", "IGMMA")
@@ -68,7 +69,7 @@ def totals(launches: Sequence[Profile]) -> Totals:
         sum(one.times for one in launches),
         sum(one.times * sum(one.prediction.mix.values()) for one in launches),
         of(MULTIPLY), of(GLOBAL), of(SHARED), size("l1_bytes"), size("dram_bytes"),
-        size("necessary"), prod(longest.grid) * -(-prod(longest.block) // WARP), longest.shared,
+        size("necessary"), prod(longest.grid) * ceil_div(prod(longest.block), WARP), longest.shared,
         longest.bound,
     )  # fmt: skip
 

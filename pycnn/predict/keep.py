@@ -69,7 +69,7 @@ def said(argument: object) -> str:
 
 
 #: Modules that only show predictions.
-_SHOW = ("checked", "command", "html", "profile", "triton")
+_SHOW = ("beside", "checked", "command", "html", "profile", "triton")
 
 
 @functools.cache
