@@ -3,9 +3,6 @@
 import numpy as np
 import pytest
 
-from pycnn.emulator import RawKernel
-from pycnn.runtime import sources
-from pycnn.runtime.emulator import host_argument
 from pycnn.runtime.route import route
 from pycnn.runtime.target import Target, planned_for, target_of_backend
 
@@ -28,28 +25,6 @@ def on_hopper(request, monkeypatch):
         pytest.skip(f"kernels for sm_90a run by PTX: {route()[1]}")
     with planned_for(target):
         yield
-
-
-#: Where a test makes a mistake.
-HEADERS = ("pycnn/gemm_wgmma.cuh", "pycnn/wgmma_epilogue.cuh")
-
-
-def launch_changed(folder, step, arrays, old, new):
-    """Run a launch in a checked build, with `new` for what stands once in one of the headers."""
-    (folder / "pycnn").mkdir()
-    texts = {header: (sources.kernel_dir() / "include" / header).read_text() for header in HEADERS}
-    assert sum(text.count(old) for text in texts.values()) == 1
-    for header, text in texts.items():
-        (folder / header).write_text(text.replace(old, new))
-    code = sources.kernel_path(step.kernel.file).read_text()
-    options = [f"-I{folder}", f"-I{sources.kernel_dir() / 'include'}"]
-    options += [f"-D{name}={value}" for name, value in step.kernel.defines]
-    kernel = RawKernel(
-        code, step.kernel.entry, tuple(options), checked=True, via="ptx", arch=HOPPER.arch
-    )
-    kernel.max_dynamic_shared_size_bytes = step.shared
-    args = [host_argument(argument, arrays) for argument in step.args]
-    kernel(step.grid, step.block, args, shared_mem=step.shared)
 
 
 def spaced(given):

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from broken import run_broken
 from gemm_cases import each_transpose, execute, expected, launch, operand
-from hopper import launch_changed, on_hopper
+from hopper import HOPPER, on_hopper
 from op_checks import assert_matches, counted, same_under_all_schedules
 
 import pycnn
@@ -182,7 +183,7 @@ def launch_of(dtype, m, n, k):
     return gemm_launch(problem, *map(Buffer, "aby"), algo=algo, tile=TILES[0]), dtype
 
 
-def broken(folder, old, new, cluster=1, dtype="float16", beside=False):
+def broken(old, new, cluster=1, dtype="float16", beside=False):
     """Run the kernel with a mistake in it, in a checked build, several tiles on one cluster.
 
     `beside`: of tiles beside each other, as convolutions have them.
@@ -201,7 +202,7 @@ def broken(folder, old, new, cluster=1, dtype="float16", beside=False):
         "scale_a": np.ones((), np.float32),
         "scale_b": np.ones((), np.float32),
     }
-    launch_changed(folder, step, arrays, old, new)
+    run_broken(step, arrays, old, new, via="ptx", arch=HOPPER.arch)
     return arrays["y"]
 
 
@@ -248,11 +249,11 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_what_is_wrong_is_reported(tmp_path, monkeypatch, mistake):
+def test_what_is_wrong_is_reported(monkeypatch, mistake):
     monkeypatch.setenv("PYCNN_SCHEDULE", "reverse")  # the thread that makes barriers comes last
     old, new, error = MISTAKES[mistake]
     with pytest.raises(error):
-        broken(tmp_path, old, new)
+        broken(old, new)
 
 
 #: Of the ring, which all elements have: floats leave with no pieces.
@@ -263,11 +264,11 @@ OF_THE_RING = [name for name in MISTAKES if "piece" not in name]
     "dtype", ["float32", pytest.param("float8_e4m3fn", marks=pytest.mark.exhaustive)]
 )
 @pytest.mark.parametrize("mistake", OF_THE_RING)
-def test_what_is_wrong_with_other_elements_is_reported(tmp_path, monkeypatch, mistake, dtype):
+def test_what_is_wrong_with_other_elements_is_reported(monkeypatch, mistake, dtype):
     monkeypatch.setenv("PYCNN_SCHEDULE", "reverse")
     old, new, error = MISTAKES[mistake]
     with pytest.raises(error):
-        broken(tmp_path, old, new, dtype=dtype)
+        broken(old, new, dtype=dtype)
 
 
 #: The like, of two blocks that share what they copy.
@@ -304,17 +305,15 @@ def beside_each_other(step, cluster):
 
 @pytest.mark.parametrize("beside", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("mistake", MISTAKES_OF_CLUSTERS)
-def test_what_is_wrong_between_blocks_is_reported(tmp_path, monkeypatch, mistake, beside):
+def test_what_is_wrong_between_blocks_is_reported(monkeypatch, mistake, beside):
     monkeypatch.setenv("PYCNN_SCHEDULE", "reverse")
     old, new, error = MISTAKES_OF_CLUSTERS[mistake]
     with pytest.raises(error):
-        broken(tmp_path, old, new, cluster=2, beside=beside)
+        broken(old, new, cluster=2, beside=beside)
 
 
 @pytest.mark.parametrize(("cluster", "beside"), [(1, False), (2, False), (2, True)])
-def test_as_it_stands_nothing_is_reported(tmp_path, cluster, beside):
+def test_as_it_stands_nothing_is_reported(cluster, beside):
     for dtype, terms in TERMS.items():
-        folder = tmp_path / dtype
-        folder.mkdir()
-        got = broken(folder, "wgmma_commit();", "wgmma_commit();", cluster, dtype, beside)
+        got = broken("wgmma_commit();", "wgmma_commit();", cluster, dtype, beside)
         assert (got == terms * cluster).all()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from broken import run_broken
 from conv_plans import Case, Run, channels_last, misaligned, with_end
-from hopper import HOPPER, launch_changed, on_hopper
+from hopper import HOPPER, on_hopper
 from op_checks import assert_matches, counted, same_under_all_schedules
 from test_gemm_wgmma import MISTAKES as OF_THE_RING, MISTAKES_OF_CLUSTERS
 
@@ -214,7 +214,7 @@ MISTAKES = {
 }
 
 
-def in_four_parts(folder, rng, old, new):
+def in_four_parts(rng, old, new):
     """What a checked build makes of it, and what is right."""
     case = Case(1, 128, 2, 67, 8, (2, 2))
     arrays = draw(rng, case)
@@ -224,23 +224,23 @@ def in_four_parts(folder, rng, old, new):
     }
     y = np.zeros(np.array(case.y_shape)[[0, 2, 3, 1]], "float16")
     given = {"x": last["x"], "weight_last": last["weight"], "y": y}
-    launch_changed(folder, step, given, old, new)
+    run_broken(step, given, old, new, via="ptx", arch=HOPPER.arch)
     return y.transpose(0, 3, 1, 2), case.expected("y", **arrays), case.terms("y")
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_what_is_wrong_in_clusters_is_reported(tmp_path, rng, monkeypatch, mistake):
+def test_what_is_wrong_in_clusters_is_reported(rng, monkeypatch, mistake):
     monkeypatch.setenv("PYCNN_SCHEDULE", "reverse")
     added_up_in_clusters(monkeypatch, (128, 64), 4)
     old, error = MISTAKES[mistake]
     with pytest.raises(error):
-        in_four_parts(tmp_path, rng, old, "//")
+        in_four_parts(rng, old, "//")
 
 
 @pytest.mark.exhaustive
-def test_as_it_stands_nothing_is_wrong_in_clusters(tmp_path, rng, monkeypatch):
+def test_as_it_stands_nothing_is_wrong_in_clusters(rng, monkeypatch):
     added_up_in_clusters(monkeypatch, (128, 64), 4)
-    got, want, terms = in_four_parts(tmp_path, rng, "home == rank;\n}", "home == rank;\n}")
+    got, want, terms = in_four_parts(rng, "home == rank;\n}", "home == rank;\n}")
     assert_matches(got, want, "float16", terms)
 
 
