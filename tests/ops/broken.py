@@ -6,11 +6,26 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pytest
 
-from pycnn.emulator import RawKernel
+from pycnn.emulator import AsyncCopyError, KernelError, RaceError, RawKernel
 from pycnn.runtime import sources
 from pycnn.runtime.emulator import host_argument
 from pycnn.runtime.plan import Launch
+
+#: What may be wrong with stages that are copied ahead: what stands in whose place, and the error.
+MISTAKES_OF_STAGES = [
+    pytest.param(old, new, error, id=name)
+    for name, (old, new, error) in {
+        "no barrier": ("        __syncthreads();  // this tile has", "// this tile has", RaceError),
+        "waits for too few": (
+            "copy_async_wait<STAGES - 2>()", "copy_async_wait<STAGES - 1>()", AsyncCopyError),
+        "overwrites the tile in use": ("stage ? stage - 1 : STAGES - 1", "stage", KernelError),
+        "no wait": ("    copy_async_wait<0>();\n", "", KernelError),
+        "too early": (
+            "    __syncthreads();  // nothing arrives", "// nothing arrives", KernelError),
+    }.items()
+]  # fmt: skip
 
 
 def run_broken(

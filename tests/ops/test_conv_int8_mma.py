@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from broken import run_broken
+from broken import MISTAKES_OF_STAGES, run_broken
 from op_checks import counted
 
 import pycnn
 from pycnn.define import cache
 from pycnn.define.views import View
-from pycnn.emulator import AsyncCopyError, KernelError, RaceError
 from pycnn.plan import conv_implicit
 from pycnn.plan.conv_implicit import TILES
 from pycnn.plan.conv_int8 import Convolving, Quantised
@@ -195,17 +194,7 @@ def run(old, new, channels):
     run_broken(step, arrays, old, new)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "error"),
-    [
-        ("        __syncthreads();  // this tile has", "        // this tile has", RaceError),
-        ("copy_async_wait<STAGES - 2>()", "copy_async_wait<STAGES - 1>()", AsyncCopyError),
-        ("stage ? stage - 1 : STAGES - 1", "stage", KernelError),
-        ("    copy_async_wait<0>();\n", "", KernelError),
-        ("    __syncthreads();  // nothing arrives", "// nothing arrives", KernelError),
-    ],
-    ids=["no barrier", "waits for too few", "overwrites the tile in use", "no wait", "too early"],
-)
+@pytest.mark.parametrize(("old", "new", "error"), MISTAKES_OF_STAGES)
 def test_what_is_left_out_is_reported(old, new, error):
     with pytest.raises(error):
         run(old, new, 80 if "nothing arrives" in old else 48)

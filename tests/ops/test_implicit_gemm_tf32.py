@@ -4,12 +4,12 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from broken import run_broken
+from broken import MISTAKES_OF_STAGES, run_broken
 from conv_plans import DIRECTIONS, Case, Run, channels_last, misaligned, padded, view
 from op_checks import assert_matches
 
 import pycnn
-from pycnn.emulator import AsyncCopyError, KernelError, RaceError, counting
+from pycnn.emulator import counting
 from pycnn.plan import conv, conv_implicit
 from pycnn.plan._epilogue import Epilogue
 from pycnn.testing.tolerance import tolerance
@@ -192,17 +192,7 @@ def run(name, old, new):
     run_broken(step, arrays, old, new)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "error"),
-    [
-        ("        __syncthreads();  // this tile has", "// this tile has", RaceError),
-        ("copy_async_wait<STAGES - 2>()", "copy_async_wait<STAGES - 1>()", AsyncCopyError),
-        ("stage ? stage - 1 : STAGES - 1", "stage", KernelError),
-        ("    copy_async_wait<0>();\n", "", KernelError),
-        ("    __syncthreads();  // nothing arrives", "// nothing arrives", KernelError),
-    ],
-    ids=["no barrier", "waits for too few", "overwrites the tile in use", "no wait", "too early"],
-)
+@pytest.mark.parametrize(("old", "new", "error"), MISTAKES_OF_STAGES)
 @each_algorithm
 def test_what_is_left_out_is_reported(old, new, error, name):
     # The vote on whether a sum is none is a barrier too.
