@@ -23,7 +23,7 @@
 template <typename Of, int ROWS, bool VECTORS>
 __device__ __forceinline__ void strip(const scalar_t* x, scalar_t* y, const Resize& v) {
     constexpr int PIXELS = Of::PIXELS, LANES = Of::LANES;
-    const Strip<Of> at(v);
+    const DoubleStrip<Of> at(v);
     if (!at.there) return;
     const int height = static_cast<int>(v.h.extent_x), width = static_cast<int>(v.w.extent_x);
     x += v.image(at.outer) + at.channel;

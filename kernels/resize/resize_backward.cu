@@ -2,103 +2,198 @@
 //
 // Computes   dx[i] = sum of weight(o, i) dy[o] over the elements o of y that are made from i
 // Layout     dy any strides; dx contiguous, (N,C,D,H,W) or with C last
-// Launch     resize_backward: a band of rows of a plane of dx a block, with a chunk of the
-//            channels where these are neighbours, block 256; shared: the rows of dy that are made
-//            from it, plane after plane, the taps of these, what reaches its rows and columns, and
-//            its sums. resize_backward_direct: one thread an element of dx
-// Traffic    |dy| + |dx| bytes; 2 TAPS^axes flop an element of dy
+// Launch     resize_planes_backward, resize_any_backward: one thread for a column of dx and `band`
+//            rows; resize_channels_backward: for 16 bytes of channels of one. Block 256, all of the
+//            same rows; grid flat, strips of rows fastest; shared: taps of rows and columns, and what
+//            reaches a column
+// Traffic    |dy| + |dx| bytes; 2 TAPS^axes flop an element of dy. A row of dy is gathered once, for
+//            both rows of dx that it goes to
 // Range      extents of an axis below 2^31, 64-bit offsets; deterministic: in the order of dy
-// Siblings   resize_backward reads every element of dy about once. resize_backward_direct is for
-//            rows that shared memory does not hold
+// Siblings   double_backward.cu: from twice the size
 // Source     the transposed map of resize.cu
 //
-// entry resize_backward         through shared memory
-// entry resize_backward_direct  one element a thread
+// entry resize_planes_backward    two axes, columns are neighbours; at most SPAN reach one
+// entry resize_channels_backward  two axes, channels are neighbours, and whole vectors
+// entry resize_any_backward       any number of axes, any strides, any number of columns
 // variant SCALAR = floating
 // variant TAPS = 1, 2
+// variant SPAN = 0, 4, 8
+// only resize_any_backward SPAN = 0
 #include <pycnn/resize.cuh>
 
-constexpr int THREADS = 256;
+#ifndef SPAN
+#define SPAN 0
+#endif
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1)
-resize_backward(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Resize v) {
-    extern __shared__ __align__(16) unsigned char shared[];
-    const BlockCoord blk(v, v.d.extent_x, v.h.extent_x);
-    const int thread = static_cast<int>(threadIdx.x), channels = blk.channels;
-    const int width = static_cast<int>(v.w.extent_x), columns = static_cast<int>(v.w.extent_y);
-    const Range planes = v.d.range(blk.depth);
-    const int first = v.h.range(blk.row).first;
-    const int rows = v.h.range(blk.row + blk.rows - 1).last - first;
-    Tap* const row_taps = reinterpret_cast<Tap*>(shared);
-    Tap* const column_taps = row_taps + rows;
-    Range* const row_ranges = reinterpret_cast<Range*>(column_taps + columns);
-    Range* const column_ranges = row_ranges + v.band;
-    acc_t* const sums = reinterpret_cast<acc_t*>(column_ranges + width);
-    scalar_t* const sDy = reinterpret_cast<scalar_t*>(sums + v.band * width * v.chunk);
+constexpr int TURN = 64;  // rows of dy whose taps are in shared memory at a time
 
-    for (int t = thread; t < rows; t += THREADS) row_taps[t] = v.h.tap(first + t);
-    for (int t = thread; t < columns; t += THREADS) column_taps[t] = v.w.tap(t);
-    for (int t = thread; t < blk.rows; t += THREADS) row_ranges[t] = v.h.range(blk.row + t);
-    for (int t = thread; t < width; t += THREADS) column_ranges[t] = v.w.range(t);
-    const int count = blk.rows * width * channels;
-    for (int t = thread; t < count; t += THREADS) sums[t] = 0;
-    __syncthreads();
+constexpr int RESIDENT = sizeof(scalar_t) == 2 && SPAN == 4 ? 3 : 1;  // blocks at once: 80 registers
 
-    dy += v.image(blk.outer) + blk.channel * v.si;
-    for (int o = planes.first; o < planes.last; ++o) {
-        const acc_t of_plane = v.d.tap(o).of(blk.depth);
-        load_plane<THREADS>(dy + o * v.sd, v, first, rows, columns, channels, sDy);
-        __syncthreads();
-        for (int t = thread; t < count; t += THREADS) {
-            const unsigned pixel = static_cast<unsigned>(t) / static_cast<unsigned>(channels);
-            const int r = pixel / static_cast<unsigned>(width), w = pixel - r * width;
-            const Range down = row_ranges[r], across = column_ranges[w];
-            acc_t sum = 0;
-            for (int p = down.first; p < down.last; ++p) {
-                const scalar_t* const from =
-                    sDy + (p - first) * columns * channels + (t - pixel * channels);
-                acc_t along = 0;
-                for (int q = across.first; q < across.last; ++q)
-                    along += column_taps[q].of(w) * to_acc(from[q * channels]);
-                sum += row_taps[p - first].of(blk.row + r) * along;
-            }
-            sums[t] += of_plane * sum;
-        }
-        __syncthreads();
-    }
+struct Shared {
+    Tap columns[RESIZE_TABLE], rows[TURN];
+    int first[RESIZE_TABLE], last[RESIZE_TABLE];  // of the columns of dy that reach one of dx
+};
 
-    dx += (((blk.outer * v.d.extent_x + blk.depth) * v.h.extent_x + blk.row) * width) *
-              v.inner + blk.channel;
-    for (int t = thread - (channels == v.inner ? sector_skew(dx) : 0); t < count; t += THREADS) {
-        if (t < 0) continue;
-        const unsigned pixel = static_cast<unsigned>(t) / static_cast<unsigned>(channels);
-        dx[static_cast<index_t>(pixel) * v.inner + (t - pixel * channels)] = from_acc(sums[t]);
+// One for all ways that a kernel may go.
+__device__ __forceinline__ Shared& shared_tables() {
+    __shared__ Shared tables;
+    return tables;
+}
+
+// What reaches every column, from the taps alone: both ends of a tap never go back.
+__device__ __forceinline__ void fill_ranges(Shared& s, int width, int columns) {
+    for (int o = threadIdx.x; o <= columns; o += RESIZE_THREADS) {
+        const int upper = o < columns ? s.columns[o].upper() : width - 1;
+        const int lower = o < columns ? s.columns[o].lower : width;
+        for (int i = o ? s.columns[o - 1].upper() + 1 : 0; i <= upper; ++i) s.first[i] = o;
+        for (int i = o ? s.columns[o - 1].lower : 0; i < lower; ++i) s.last[i] = o;
     }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1)
-resize_backward_direct(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Resize v) {
-    index_t rest = flat_thread();
-    dx += rest;
-    const index_t i = rest % v.inner;
-    rest /= v.inner;
-    const int w = static_cast<int>(rest % v.w.extent_x);
-    rest /= v.w.extent_x;
-    const int h = static_cast<int>(rest % v.h.extent_x);
-    rest /= v.h.extent_x;
-    const int d = static_cast<int>(rest % v.d.extent_x);
-    rest /= v.d.extent_x;
-    if (rest >= v.outer) return;
-    dy += v.image(rest) + i * v.si;
-    const Range planes = v.d.range(d), down = v.h.range(h), across = v.w.range(w);
-    acc_t sum = 0;
-    for (int o = planes.first; o < planes.last; ++o)
-        for (int p = down.first; p < down.last; ++p) {
-            const acc_t of_row = v.d.tap(o).of(d) * v.h.tap(p).of(h);
-            acc_t along = 0;
-            for (int q = across.first; q < across.last; ++q)
-                along += v.w.tap(q).of(w) * to_acc(dy[o * v.sd + p * v.sh + q * v.sw]);
-            sum += of_row * along;
+// KEPT: at most as many columns reach one, and their weights are kept; 0: any number.
+template <int LANES, int KEPT, bool VECTORS, bool DEPTH>
+__device__ __forceinline__ void strip(const scalar_t* dy, scalar_t* dx, const Resize& v) {
+    constexpr bool UNIT = LANES == 1 && !DEPTH;
+    constexpr int AHEAD = LANES > 1 || DEPTH ? 1 : KEPT > 4 ? 2 : 4;  // rows asked for at once
+    constexpr int MANY = KEPT ? KEPT : 1;
+    using Raw = Block<scalar_t, LANES>;
+    Shared& s = shared_tables();
+    const Strip<1, LANES, Number<DEPTH>> at(v, v.d.extent_x, v.h.extent_x, v.w.extent_x);
+    const int width = static_cast<int>(v.w.extent_x), columns = static_cast<int>(v.w.extent_y);
+    const bool fits = width <= RESIZE_TABLE && columns <= RESIZE_TABLE;
+    if (KEPT || fits) {
+        fill_taps(s.columns, v.w, 0, columns);
+        __syncthreads();
+        fill_ranges(s, width, columns);
+        __syncthreads();
+    }
+    Range across{0, 0};
+    if (at.there)
+        across = KEPT || fits ? Range{s.first[at.q], s.last[at.q]} : v.w.window(at.q, at.q + 1);
+    const int count = across.last - across.first;
+    acc_t weight[MANY];
+#pragma unroll
+    for (int j = 0; j < KEPT; ++j)
+        weight[j] = j < count ? s.columns[across.first + j].of(at.q) : acc_t(0);
+    const index_t step = UNIT ? 1 : v.sw;
+    const index_t line = v.w.extent_x * v.inner;
+    if (at.there) dy += at.image + across.first * v.sw;
+    dx += ((at.outer * v.d.extent_x + at.depth) * v.h.extent_x + at.row) * line +
+          at.q * v.inner + at.channel;
+
+    const auto gather = [&](const scalar_t* row, acc_t (&sum)[LANES]) {
+        for (int j = 0; j < count; ++j) {
+            const int o = across.first + j;
+            const Tap tap = fits ? s.columns[o] : v.w.tap(o);
+            if (!tap.reaches(at.q)) continue;
+            acc_t value[LANES];
+            numbers(load_block<scalar_t, LANES>(row + j * step, VECTORS), value);
+#pragma unroll
+            for (int i = 0; i < LANES; ++i) sum[i] += tap.of(at.q) * value[i];
         }
-    *dx = from_acc(sum);
+    };
+    acc_t upper[LANES] = {}, lower[LANES] = {};
+    int have = at.row - 1;  // the row of dx that `upper` is; `lower` is the next one
+    const int end = at.row + at.rows;
+    const auto advance = [&](int to) {
+#pragma unroll 1
+        for (; have < to; ++have) {
+            if (have >= at.row) {
+                Block<scalar_t, LANES> block;
+#pragma unroll
+                for (int i = 0; i < LANES; ++i) block.at[i] = from_acc(upper[i]);
+                store_block(dx, block, VECTORS);
+                dx += line;
+            }
+#pragma unroll
+            for (int i = 0; i < LANES; ++i) {
+                upper[i] = lower[i];
+                lower[i] = 0;
+            }
+        }
+    };
+    const Range lines = v.h.window(at.row, end);
+    for (int turn = lines.first; turn < lines.last; turn += TURN) {
+        int stop = turn + TURN < lines.last ? turn + TURN : lines.last;
+        __syncthreads();
+        fill_taps(s.rows, v.h, turn, stop);
+        __syncthreads();
+        if (!at.there) continue;
+        int first = turn;  // the window is a little wide
+        while (first < stop && s.rows[first - turn].upper() < at.row) ++first;
+        while (first < stop && s.rows[stop - 1 - turn].lower >= end) --stop;
+        const scalar_t* row = dy + first * v.sh;
+#pragma unroll 1
+        for (int p = first; p < stop; p += AHEAD) {
+            acc_t sum[AHEAD][LANES] = {};
+            if constexpr (DEPTH) {
+                const Range planes = v.d.window(at.depth, at.depth + 1);
+                for (int o = planes.first; o < planes.last; ++o) {
+                    const Tap tap = v.d.tap(o);
+                    if (!tap.reaches(at.depth)) continue;
+                    acc_t of_plane[LANES] = {};
+                    gather(row + o * v.sd, of_plane);
+#pragma unroll
+                    for (int i = 0; i < LANES; ++i) sum[0][i] += tap.of(at.depth) * of_plane[i];
+                }
+                row += v.sh;
+            } else if constexpr (KEPT > 0) {
+                Raw raw[AHEAD][MANY] = {};
+#pragma unroll
+                for (int r = 0; r < AHEAD; ++r) {
+#pragma unroll
+                    for (int j = 0; j < KEPT; ++j)
+                        if (j < count && p + r < stop)
+                            raw[r][j] = load_block<scalar_t, LANES>(row + j * step, VECTORS);
+                    row += v.sh;
+                }
+#pragma unroll
+                for (int r = 0; r < AHEAD; ++r)
+#pragma unroll
+                    for (int j = 0; j < KEPT; ++j) {
+                        acc_t value[LANES];
+                        numbers(raw[r][j], value);
+#pragma unroll
+                        for (int i = 0; i < LANES; ++i) sum[r][i] += weight[j] * value[i];
+                    }
+            } else {
+#pragma unroll
+                for (int r = 0; r < AHEAD; ++r) {
+                    if (p + r < stop) gather(row, sum[r]);
+                    row += v.sh;
+                }
+            }
+#pragma unroll
+            for (int r = 0; r < AHEAD; ++r) {
+                if (p + r >= stop) break;
+                const Tap down = s.rows[p + r - turn];
+                advance(down.lower);
+                const acc_t own = down.single() ? acc_t(1) : 1 - down.weight;
+#pragma unroll
+                for (int i = 0; i < LANES; ++i) {
+                    upper[i] += own * sum[r][i];
+                    if (!down.single()) lower[i] += down.weight * sum[r][i];
+                }
+            }
+        }
+    }
+    if (at.there) advance(end);
+}
+
+extern "C" __global__ void __launch_bounds__(RESIZE_THREADS, 1)
+resize_planes_backward(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Resize v) {
+    strip<1, SPAN, false, false>(dy, dx, v);
+}
+
+extern "C" __global__ void __launch_bounds__(RESIZE_THREADS, RESIDENT)
+resize_channels_backward(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Resize v) {
+    if (aligned_to<scalar_t, RESIZE_LANES>(dy) && aligned_to<scalar_t, RESIZE_LANES>(dx))
+        strip<RESIZE_LANES, SPAN, true, false>(dy, dx, v);
+    else
+        strip<RESIZE_LANES, 0, false, false>(dy, dx, v);
+}
+
+extern "C" __global__ void __launch_bounds__(RESIZE_THREADS, 1)
+resize_any_backward(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Resize v) {
+    strip<1, 0, false, true>(dy, dx, v);
 }

@@ -1,6 +1,6 @@
 """Plans of interpolation: kernels/resize/resize.cu, double.cu and their gradients."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from pycnn.define.views import View
-from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.dtypes import numpy_dtype
 from pycnn.plan._strided import Ints
 from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
@@ -27,14 +27,12 @@ LONGEST = 2**30 - 2**8
 #: What is read and written: forward, backward.
 _BUFFERS = (Buffer("x"), Buffer("y")), (Buffer("dy"), Buffer("dx"))
 
-#: Bytes of shared memory that a block uses at best, and at most.
-GOAL, MOST = 24 * 1024, 48 * 1024
+#: Rows of its result that a thread of kernels/resize/resize.cu has at most (BAND) and at least, and
+#: blocks for which it has fewer.
+BAND, LEAST_BAND, BLOCKS = 16, 4, 1056
 
-#: Elements of its result that a block computes at least, if there are so many.
-RESULT = 1024
-
-#: Traffic that is enough, as a multiple of the necessary one; neighbouring blocks read rows twice.
-ENOUGH = 1.07
+#: RESIZE_TABLE of kernels/include/pycnn/resize.cuh.
+TABLE = 1024
 
 #: How coordinates are rounded, in the order of enum Rounding of kernels/include/pycnn/resize.cuh.
 _ROUND: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -136,28 +134,8 @@ def interpolate(x: View, axes: Axes, shape: Ints, channels_last: bool) -> Plan:
     double = _double("double", x, axes, channels_last, DOUBLE_ROWS[channels_last])
     if double:
         return Plan("interpolate", "double", double, {"y": spec})
-    d, h, w = axes
-    taps = 1 if h.rounding is not None else 2
-    planes = 1 if taps == 1 or d.extent == 1 else 2
-    size = spec.dtype.itemsize
-
-    rows = _Rows(h.taps[0], h.taps[1] + 1)
-
-    def shared(band: int, chunk: int) -> int:
-        tables = (band + w.resized) * _tap_bytes(x.dtype)
-        return tables + planes * rows.most(band) * w.extent * chunk * size
-
-    sparse = h.extent > 1.5 * taps * h.resized
-    line = w.resized if not sparse else 0
-    share = prod(x.shape) * size / max(1, prod(x.shape) * size + spec.nbytes)
-    band, chunk = _choose(rows, line, _chunks(x, channels_last), shared, share)
-    lines = (d.resized, h.resized, band, chunk)
-    launch = _launch(
-        "resize", x, axes, channels_last, lines, prod(shape), shared(band, chunk) if band else 0
-    )
-    return Plan(
-        "interpolate", "bands" if band else "direct", launch, {"y": spec},
-    )  # fmt: skip
+    launches = _strips("resize", x, axes, channels_last, prod(shape))
+    return Plan("interpolate", "strips", launches, {"y": spec})
 
 
 def interpolate_backward(dy: View, axes: Axes, shape: Ints, channels_last: bool) -> Plan:
@@ -178,88 +156,8 @@ def interpolate_backward(dy: View, axes: Axes, shape: Ints, channels_last: bool)
     double = _double("double_backward", dy, axes, channels_last, DOUBLE_STRIP)
     if double:
         return Plan("interpolate_backward", "double", double, {"dx": spec})
-    d, h, w = axes
-    size, wide = spec.dtype.itemsize, numpy_dtype(FLOATS[dy.dtype].accumulate).itemsize
-
-    rows = _Rows(*h.ranges)
-
-    def shared(band: int, chunk: int) -> int:
-        most = rows.most(band)
-        tables = (most + w.resized) * _tap_bytes(dy.dtype) + (band + w.extent) * 8
-        return tables + (band * w.extent * wide + most * w.resized * size) * chunk
-
-    share = prod(dy.shape) * size / max(1, prod(dy.shape) * size + spec.nbytes)
-    band, chunk = _choose(rows, w.extent, _chunks(dy, channels_last), shared, share)
-    lines = (d.extent, h.extent, band, chunk)
-    launch = _launch(
-        "resize_backward", dy, axes, channels_last, lines, prod(shape),
-        shared(band, chunk) if band else 0,
-    )  # fmt: skip
-    return Plan(
-        "interpolate_backward", "bands" if band else "direct", launch, {"dx": spec},
-    )  # fmt: skip
-
-
-def _tap_bytes(dtype: str) -> int:
-    return 16 if dtype == "float64" else 8
-
-
-def _chunks(view: View, channels_last: bool) -> list[int]:
-    """Channels that a block may take: neighbours in memory, of 128, 64 or 32 bytes."""
-    if not channels_last:
-        return [1]
-    line = 128 // numpy_dtype(view.dtype).itemsize
-    return sorted({max(1, min(view.shape[1], line // k)) for k in (1, 2, 4)}, reverse=True)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """For every row of the result: the first row that it is made from, and the one after."""
-
-    first: np.ndarray
-    last: np.ndarray
-
-    def of(self, band: int) -> np.ndarray:
-        """Rows that every band of the result needs."""
-        begins = np.arange(0, len(self.first), band)
-        ends = np.minimum(begins + band, len(self.first)) - 1
-        needed: np.ndarray = self.last[ends] - self.first[begins]
-        return needed
-
-    def most(self, band: int) -> int:
-        """The most that any band needs."""
-        return int(self.of(band).max(initial=0))
-
-    def again(self, band: int) -> float:
-        """How often a row is read, on average."""
-        return float(self.of(band).sum() / max(1, self.most(len(self.first))))
-
-
-def _choose(
-    rows: _Rows,
-    columns: int,
-    chunks: Sequence[int],
-    shared: Callable[[int, int], int],
-    share: float,
-) -> tuple[int, int]:
-    """Rows and channels of a block: the smallest blocks that move little more than they have to.
-
-    `share` is that of what is read in the necessary traffic. (0, 0) if nothing fits, or for no
-    columns.
-    """
-    count = len(rows.first)
-    if not columns or not count:
-        return 0, 0
-    bands = sorted({ceil_div(count, parts) for parts in range(1, count + 1)})
-    moved = {band: share * rows.again(band) + 1 - share for band in bands}
-    for limit in (GOAL, MOST):
-        for chunk in chunks:
-            for band in bands:
-                large = band == count or band * columns * chunk >= RESULT
-                if large and moved[band] <= ENOUGH and shared(band, chunk) <= limit:
-                    return band, chunk
-    fitting = [(moved[b], b, c) for c in chunks for b in bands if shared(b, c) <= MOST]
-    return min(fitting, default=(0.0, 0, 0))[1:]
+    launches = _strips("resize_backward", dy, axes, channels_last, prod(shape))
+    return Plan("interpolate_backward", "strips", launches, {"dx": spec})
 
 
 def _double(
@@ -296,7 +194,7 @@ def _double(
     entry = name.replace("double", f"double_{where}")
     kernel = Kernel(f"resize/{name}.cu", entry, (*_defines(read, axes), ("COLUMNS", str(columns))))
     buffers = _BUFFERS[name.endswith("backward")]
-    arguments = (*buffers, _struct(read, axes, channels_last, band, 1))
+    arguments = (*buffers, _struct(read, axes, channels_last, h.extent, band))
     grid = (ceil_div(threads, DOUBLE_THREADS), 1, 1)
     return (Launch(kernel, grid, (DOUBLE_THREADS, 1, 1), arguments),)
 
@@ -308,26 +206,45 @@ def _defines(read: View, axes: Axes) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _launch(
-    name: str, read: View, axes: Axes, channels_last: bool, lines: Ints, count: int, shared: int
+def _strips(
+    name: str, read: View, axes: Axes, channels_last: bool, count: int
 ) -> tuple[Launch, ...]:
-    """By bands of rows if they fit, else an element a thread; none for no result."""
+    """The launch by strips of rows; none for no result."""
     if count == 0:
         return ()
-    depths, rows, band, chunk = lines
-    if band:
-        n, c = read.shape[:2]
-        inner, outer = (c, n) if channels_last else (1, n * c)
-        entry, blocks = name, outer * depths * ceil_div(rows, band) * ceil_div(inner, chunk)
+    n, c = read.shape[:2]
+    backward = name.endswith("backward")
+    depths, rows, columns = (a.extent if backward else a.resized for a in axes)
+    size = numpy_dtype(read.dtype).itemsize
+    image, channel, *steps = read.strides
+    lanes = VECTOR_BYTES // size
+    flat = axes[0].extent == axes[0].resized == 1
+    together, macro = 1, "0" if backward else "1"
+    first, last = axes[2].ranges
+    span = int((last - first).max(initial=0))
+    fits = span <= 8 and max(axes[2].extent, axes[2].resized) <= TABLE
+    flat = flat and n * c * columns < 2**31 - THREADS  # counted in 32 bits
+    if flat and channels_last and channel == 1 and not any(k % lanes for k in (c, image, *steps)):
+        kind, together = "channels", lanes
+    elif flat and not channels_last and steps[2] == 1 and (fits or not backward):
+        kind = "planes"
+        if not backward:
+            together = next(k for k in (4, 2, 1) if k <= lanes and columns % k == 0)
+            macro = str(together)
     else:
-        entry, blocks = f"{name}_direct", ceil_div(count, THREADS)
-    kernel = Kernel(f"resize/{name}.cu", entry, _defines(read, axes))
-    buffers = _BUFFERS[name.endswith("backward")]
-    arguments = (*buffers, _struct(read, axes, channels_last, max(band, 1), max(chunk, 1)))
-    return (Launch(kernel, (blocks, 1, 1), (THREADS, 1, 1), arguments, shared=shared),)
+        kind = "any"
+    if backward and fits and kind != "any":
+        macro = "4" if span <= 4 else "8"
+    wide = ceil_div(n * c * columns // together, THREADS) * depths
+    band = min(BAND, max(LEAST_BAND, rows * wide // BLOCKS))
+    defines = (*_defines(read, axes), ("SPAN" if backward else "COLUMNS", macro))
+    kernel = Kernel(f"resize/{name}.cu", name.replace("resize", f"resize_{kind}"), defines)
+    arguments = (*_BUFFERS[backward], _struct(read, axes, channels_last, rows, band))
+    blocks = wide * ceil_div(rows, band)
+    return (Launch(kernel, (blocks, 1, 1), (THREADS, 1, 1), arguments),)
 
 
-def _struct(read: View, axes: Axes, channels_last: bool, band: int, chunk: int) -> np.void:
+def _struct(read: View, axes: Axes, channels_last: bool, rows: int, band: int) -> np.void:
     """struct Resize."""
     n, c = read.shape[:2]
     image, channel, *steps = read.strides
@@ -335,7 +252,7 @@ def _struct(read: View, axes: Axes, channels_last: bool, band: int, chunk: int) 
         HEADER, "Resize",
         **{name: axis.struct for name, axis in zip("dhw", axes, strict=True)},
         outer=n if channels_last else n * c, channels=1 if channels_last else c,
-        inner=c if channels_last else 1, band=band, chunk=chunk, n=image,
+        inner=c if channels_last else 1, band=band, strips=ceil_div(rows, band), n=image,
         **{"c": 0, "si": channel} if channels_last else {"c": channel, "si": 0},
         **dict(zip(("sd", "sh", "sw"), steps, strict=True)),
     )  # fmt: skip

@@ -58,17 +58,16 @@ def test_every_plan_is_sound(extent, resized, rounding, channels_last, dtype):
     for plan, inputs in zip(both(2, 37, h, w, channels_last, dtype), "xd", strict=True):
         assert_sound(plan, {"x"} if inputs == "x" else {"dy"})
         shape = next(iter(plan.outputs.values())).shape
-        if plan.algo == "direct":
-            assert threads(plan) >= prod(shape)
-            continue
         v = struct(plan)
         if plan.algo == "double":
             assert resized == 2 * extent
             assert threads(plan) * 16 * 4 >= prod(shape)
             continue
         rows = resized if inputs == "x" else extent
-        bands, chunks = (-(-a // int(b)) for a, b in ((rows, v["band"]), (v["inner"], v["chunk"])))
-        assert plan.launches[0].grid[0] == v["outer"] * bands * chunks
+        assert v["strips"] == -(-rows // int(v["band"]))
+        assert threads(plan) * int(v["band"]) * 8 >= prod(shape)
+        # 37 channels are no whole vectors
+        assert plan.launches[0].kernel.entry.startswith("resize_any") == channels_last
 
 
 def test_only_what_doubles_half_pixels_is_doubled():
@@ -79,14 +78,24 @@ def test_only_what_doubles_half_pixels_is_doubled():
     corners = Axis(5, 10, 4.0, 9.0)
     above = Axis(5, 10, 5.0, 10.0, rounding="ceil")
     for other in (corners, Axis(5, 10, 1.0, 2.0), centred(5, 11)):
-        assert both(1, 8, linear, other)[0].algo == "bands"
-    assert both(1, 8, nearest, above)[1].algo == "bands"
-    assert both(1, 3, linear, linear, channels_last=True)[0].algo == "bands"  # no whole vectors
+        assert both(1, 8, linear, other)[0].algo == "strips"
+    assert both(1, 8, nearest, above)[1].algo == "strips"
+    assert both(1, 3, linear, linear, channels_last=True)[0].algo == "strips"  # no whole vectors
 
 
-def test_shrinking_reads_only_what_it_needs():
-    forward, backward = both(1, 3, centred(224, 28), centred(224, 28))
-    assert (forward.algo, backward.algo) == ("direct", "bands")
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(("extent", "resized"), [(28, 42), (28, 7), (7, 1025), (1025, 7), (3, 30)])
+def test_gradients_keep_as_many_weights_as_reach_a_column(extent, resized, channels_last):
+    axis = centred(extent, resized)
+    plan = both(1, 8, axis, axis, channels_last)[1]
+    first, last = axis.ranges
+    span, kernel = (last - first).max(), plan.launches[0].kernel
+    kept = int(dict(kernel.defines)["SPAN"])
+    assert kept in (0, 4, 8)
+    assert kept == 0 or span <= kept
+    large = max(extent, resized) > resize.TABLE or span > 8
+    assert (kept == 0) == large
+    assert kernel.entry.startswith("resize_any") == (large and not channels_last)
 
 
 @pytest.mark.parametrize("rounding", [None, *ROUNDINGS])

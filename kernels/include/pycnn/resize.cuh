@@ -6,8 +6,8 @@
 #define TAPS 2
 #endif
 
-#include <pycnn/kernel.cuh>
-#include <pycnn/copy_stage.cuh>
+#include <pycnn/block.cuh>
+#include <pycnn/narrow.cuh>
 
 enum Rounding { FLOOR, CEIL, PREFER_FLOOR, PREFER_CEIL };
 
@@ -17,6 +17,7 @@ struct Tap {
 
     __device__ __forceinline__ bool single() const { return TAPS == 1 || weight < 0; }
     __device__ __forceinline__ int upper() const { return lower + !single(); }
+    __device__ __forceinline__ bool reaches(int i) const { return i == lower || i == upper(); }
 
     __device__ __forceinline__ acc_t mix(acc_t at_lower, acc_t at_upper) const {
         return single() ? at_lower : (1 - weight) * at_lower + weight * at_upper;
@@ -38,8 +39,9 @@ struct ResizeAxis {
 
     // In double: the same elements as in the plan, whatever SCALAR is.
     __device__ __forceinline__ Tap tap(int o) const {
-        const double at = (o + shift) * numerator / denominator + offset;
         const int last = static_cast<int>(extent_x) - 1;
+        if (last == 0) return {0, -1};
+        const double at = (o + shift) * numerator / denominator + offset;
         if (TAPS == 1) {
             const double near = rounding == FLOOR          ? floor(at)
                                 : rounding == CEIL         ? ceil(at)
@@ -53,18 +55,16 @@ struct ResizeAxis {
         return {lower, static_cast<acc_t>(at - lower)};
     }
 
-    // The elements of y that are made from element i of x.
-    __device__ __forceinline__ Range range(int i) const {
-        const int count = static_cast<int>(extent_y);
-        int first = 0;
-        if (i > 0 && numerator > 0) {  // begin a little in front of where x is i - 1
-            const double guess = (i - 1 - offset) * denominator / numerator - shift - 2;
-            first = guess <= 0 ? 0 : guess >= count ? count : static_cast<int>(guess);
+    // Among these are all elements of y that are made from elements [begin, end) of x.
+    __device__ __forceinline__ Range window(index_t begin, index_t end) const {
+        const double count = static_cast<double>(extent_y), each = denominator / numerator;
+        double first = 0, last = count;
+        if (numerator > 0) {
+            if (begin > 0) first = (begin - 1 - offset) * each - shift - 2;
+            if (end < extent_x) last = (end - offset) * each - shift + 3;
         }
-        while (first < count && tap(first).upper() < i) ++first;
-        int last = first;
-        while (last < count && tap(last).lower <= i) ++last;
-        return {first, last};
+        return {static_cast<int>(first < 0 ? 0 : first < count ? first : count),
+                static_cast<int>(last < 0 ? 0 : last < count ? last : count)};
     }
 };
 
@@ -72,7 +72,7 @@ struct Resize {
     ResizeAxis d, h, w;
     index_t outer, channels;          // images times channels, and channels among them
     index_t inner;                    // channels that are neighbours in memory: NHWC
-    index_t band, chunk;              // rows, and neighbouring channels, that a block takes
+    index_t band, strips;             // rows of the result that a thread walks down; how often
     index_t n, c, sd, sh, sw, si;     // strides of what is read
 
     __device__ __forceinline__ index_t image(index_t o) const {
@@ -80,33 +80,59 @@ struct Resize {
     }
 };
 
-// What a block works on: rows [row, row + rows) of a plane of the result, and some channels.
-struct BlockCoord {
-    index_t outer;
-    int depth, row, rows, channel, channels;
+constexpr int RESIZE_THREADS = 256;
+constexpr int RESIZE_TABLE = 1024;  // columns of y whose taps a block keeps in shared memory
+constexpr int RESIZE_LANES = 16 / sizeof(scalar_t);
 
-    __device__ __forceinline__ BlockCoord(const Resize& v, index_t depths, index_t height) {
-        index_t block = blockIdx.x;
-        channel = static_cast<int>(next_tile(block, v.inner, v.chunk));
-        row = static_cast<int>(next_tile(block, height, v.band));
-        depth = static_cast<int>(next_coordinate(block, depths));
-        outer = block;
+// Taps of elements [first, last) of an axis, by all threads of the block.
+__device__ __forceinline__ void fill_taps(Tap* table, const ResizeAxis& axis, int first, int last) {
+    for (int o = first + static_cast<int>(threadIdx.x); o < last; o += RESIZE_THREADS)
+        table[o - first] = axis.tap(o);
+}
+
+template <bool LARGE>
+struct NumberOf {
+    using type = unsigned;
+};
+template <>
+struct NumberOf<true> {
+    using type = index_t;
+};
+template <bool LARGE>
+using Number = typename NumberOf<LARGE>::type;
+
+// What a thread works on: PIXELS columns from q on, of LANES channels from `channel` on, of rows
+// [row, row + rows) of the result. All threads of a block have the same rows. Index: what counts
+// threads.
+template <int PIXELS, int LANES, typename Index>
+struct Strip {
+    index_t outer, image, channel = 0;
+    int depth = 0, row, rows, q;
+    bool there;
+
+    __device__ __forceinline__ Strip(const Resize& v, index_t depths, index_t height,
+                                     index_t width) {
+        constexpr bool ANY = sizeof(Index) > 4;
+        unsigned block = blockIdx.x;
+        row = next_coordinate(block, static_cast<unsigned>(v.strips)) * static_cast<int>(v.band);
         rows = static_cast<int>(height - row < v.band ? height - row : v.band);
-        channels = static_cast<int>(v.inner - channel < v.chunk ? v.inner - channel : v.chunk);
+        if (ANY) depth = next_coordinate(block, static_cast<unsigned>(depths));
+        Index number = static_cast<Index>(block) * RESIZE_THREADS + threadIdx.x;
+        if (ANY || LANES > 1)
+            channel = next_coordinate(number, static_cast<Index>(v.inner) / LANES) * LANES;
+        q = static_cast<int>(next_coordinate(number, static_cast<Index>(width) / PIXELS) * PIXELS);
+        there = number < static_cast<Index>(v.outer);
+        outer = number;
+        image = next_coordinate(number, static_cast<Index>(v.channels)) * v.c;
+        image += number * v.n + channel * v.si;
     }
 };
 
-// Rows [row, row + rows) of a plane that is `width` wide, with some channels, into sX.
-template <int THREADS>
-__device__ __forceinline__ void load_plane(const scalar_t* plane, const Resize& v, int row,
-                                           int rows, int width, int channels, scalar_t* sX) {
-    plane += row * v.sh;
-    const int count = rows * width * channels;
-    for (int t = static_cast<int>(threadIdx.x) - sector_skew(plane); t < count; t += THREADS) {
-        if (t < 0) continue;
-        const unsigned pixel = static_cast<unsigned>(t) / static_cast<unsigned>(channels);
-        const unsigned r = pixel / static_cast<unsigned>(width);
-        const index_t at = r * v.sh + (pixel - r * width) * v.sw + (t - pixel * channels) * v.si;
-        sX[t] = plane[at];
-    }
+template <int LANES>
+__device__ __forceinline__ void numbers(const Block<scalar_t, LANES>& block,
+                                        acc_t (&value)[LANES]) {
+    if constexpr (LANES > 1)
+        unpack(block.at, value);
+    else
+        value[0] = to_acc(block.at[0]);
 }

@@ -5,8 +5,6 @@
 // and with the outermost element in place of one that is not there. Or both are x[i] (TAPS 1).
 #pragma once
 
-#include <pycnn/block.cuh>
-#include <pycnn/narrow.cuh>
 #include <pycnn/resize.cuh>
 
 #ifndef COLUMNS
@@ -146,12 +144,12 @@ __device__ __forceinline__ bool in_vectors(const scalar_t* x, const scalar_t* y)
 
 // Where a thread is: columns from q on and rows from `row` on of x, and channels from `channel` on.
 template <typename Of>
-struct Strip {
+struct DoubleStrip {
     int row, q, channel;
     index_t outer;
     bool there;
 
-    __device__ __forceinline__ explicit Strip(const Resize& v) {
+    __device__ __forceinline__ explicit DoubleStrip(const Resize& v) {
         unsigned number = blockIdx.x * DOUBLE_THREADS + threadIdx.x;
         channel = 0;
         if constexpr (Of::LANES > 1)
