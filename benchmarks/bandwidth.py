@@ -145,6 +145,12 @@ def _resizing(layout: str, kind: np.dtype) -> Iterator[Case]:
         yield Case(f"interpolate x2 {mode}", layout, call, 5 * x.nbytes)
         call = partial(pycnn.interpolate_backward, dy, 28, scale_factor=2, mode=mode, layout=layout)
         yield Case(f"interpolate_backward x2 {mode}", layout, call, 5 * x.nbytes)
+    dy = images(layout, (42, 256), kind)
+    to: dict[str, Any] = {"mode": "bilinear", "layout": layout}
+    both = x.nbytes + dy.nbytes
+    yield Case("interpolate 28 to 42", layout, partial(pycnn.interpolate, x, 42, **to), both)
+    call = partial(pycnn.interpolate_backward, dy, 28, **to)
+    yield Case("interpolate_backward 28 to 42", layout, call, both)
 
 
 def _movement(kind: np.dtype) -> Iterator[Case]:

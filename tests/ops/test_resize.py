@@ -160,23 +160,33 @@ def test_offsets_beyond_2_to_the_31():
             np.testing.assert_array_equal(dx, pycnn.interpolate_backward(x, 3, **how))
 
 
-#: (N, C, H, W): columns of 4, 2 and 1 a thread, strips that end early, one row, one column.
-DOUBLED = {
+#: (N, C, H, W) and the size to come to: columns of 4, 2 and 1 a thread, strips that end early, one
+#: row, one column; channels that are whole vectors and others; more columns than a gradient keeps.
+TWICE = {
     "NCHW": [(2, 3, 9, 8), (1, 5, 3, 6), (1, 2, 11, 7), (3, 1, 1, 4), (1, 2, 4, 1), (0, 3, 4, 8)],
     "NHWC": [(2, 16, 5, 3), (1, 8, 8, 7), (1, 24, 1, 1), (0, 8, 2, 3)],
 }
+SIZES = {
+    "NCHW": [((2, 3, 9, 8), (13, 12)), ((1, 5, 21, 6), (5, 14)), ((3, 1, 1, 9), (20, 5)),
+             ((1, 2, 4, 1), (3, 31)), ((0, 3, 4, 8), (9, 9))],
+    "NHWC": [((2, 16, 5, 3), (7, 11)), ((1, 8, 19, 7), (3, 2)), ((1, 24, 3, 1), (4, 9)),
+             ((1, 7, 5, 3), (4, 7)), ((0, 8, 2, 3), (5, 2))],
+}  # fmt: skip
+TO = [(n, s, "double", {"scale_factor": 2}) for n, of in TWICE.items() for s in of] + [
+    (n, s, "strips", {"size": to}) for n, of in SIZES.items() for s, to in of
+]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
-@pytest.mark.parametrize(("layout", "shape"), [(n, s) for n, of in DOUBLED.items() for s in of])
-def test_twice_the_size(backend, rng, layout, shape, mode, dtype):
+@pytest.mark.parametrize(("layout", "shape", "algo", "to"), TO)
+def test_to_every_size(backend, rng, layout, shape, algo, to, mode, dtype):
     """Aligned, one element behind that, and with rows apart; NaN and infinity among them."""
-    settings = {"scale_factor": 2, "mode": mode, "layout": layout}
+    settings = {**to, "mode": mode, "layout": layout}
     for name in ("interpolate", "interpolate_backward"):
         tested = TESTED[name]
         n, c, h, w = shape
-        case = Case("doubled", {"x": (n, h, w, c) if layout == "NHWC" else shape}, settings)
+        case = Case("resized", {"x": (n, h, w, c) if layout == "NHWC" else shape}, settings)
         ((operand, values),) = tested.draw(case, rng, dtype).items()
         values.flat[:3] = [NAN, INF, 1][: values.size]
         chosen = tested.settings(case)
@@ -184,7 +194,7 @@ def test_twice_the_size(backend, rng, layout, shape, mode, dtype):
             (want,) = tested.oracle(chosen, {operand: values}).values()
         for view in (values, view_of(values, "misaligned"), behind(values)):
             described = tested.op.describe({operand: view}, **chosen)
-            assert not n or tested.op.plan(described).algo == "double"
+            assert not n or tested.op.plan(described).algo == algo
             (got,) = tested.invoke(getattr(pycnn, name), {operand: backend.array(view)}, chosen)
             assert_matches(got, want, dtype, 16, backend)
 
@@ -218,6 +228,31 @@ def test_doubling_asks_for_vectors(rng):
                 assert counters.global_store_sectors * 32 == result.nbytes
                 assert counters.sectors_per_load > (4 if layout == "NCHW" else 14)
                 assert counters.bank_conflicts == 0
+
+
+#: Bytes that loads ask L1 for and that stores write, over those of the operand and of the result:
+#: two rows and two columns make an element, and rows of 42 or 28 elements end within a sector.
+OF_STRIPS = {
+    "NCHW": ((10.5, 1.6), (6.5, 1.8)),
+    "NHWC": ((3.3, 1), (2.7, 1)),
+}
+
+
+@pytest.mark.parametrize("layout", OF_STRIPS)
+def test_strips_ask_for_a_row_once(rng, layout):
+    """Channels by whole vectors and sectors; columns of a row of x for all rows made from it."""
+    shape = (1, 64, 28, 28) if layout == "NCHW" else (1, 28, 28, 64)
+    x = rng.standard_normal(shape).astype(numpy_dtype("bfloat16"))
+    how = {"mode": "bilinear", "layout": layout}
+    with pycnn.use_backend("emulator", checked=True), counting() as log:
+        y = pycnn.interpolate(x, 42, **how)
+        dx = pycnn.interpolate_backward(y, 28, **how)
+    for (_, counters), read, made, (loads, stores) in zip(
+        log.launches, (x, y), (y, dx), OF_STRIPS[layout], strict=True
+    ):
+        assert counters.global_load_sectors * 32 <= loads * read.nbytes
+        assert counters.global_store_sectors * 32 <= stores * made.nbytes
+        assert counters.sectors_per_load > (4 if layout == "NCHW" else 11)
 
 
 X = np.zeros((2, 3, 4, 5), np.float32)

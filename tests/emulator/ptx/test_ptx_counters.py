@@ -28,7 +28,7 @@ FEWER_LOADS = {"gradient_parameters", "pointwise_loss_backward"}
 #: n-th execution of an instruction by one lane is then another turn than that by the next.
 UNROLLED = {
     "avg_pool", "col2im", "fold", "grid_sample_bin", "max_pool", "max_pool_backward", "pad_rows",
-    "resize", "resize_backward", "unfold",
+    "unfold",
 }  # fmt: skip
 LOADS = ("global_load_requests", "global_load_sectors", "global_bytes_read")
 REQUESTS = (*LOADS[:2], "global_store_requests")
