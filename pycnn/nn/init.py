@@ -1,8 +1,8 @@
 """Where weights begin: initialisers, and the generator they draw from."""
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -24,7 +24,8 @@ def generator() -> np.random.Generator:
     return _generator.get() or values()
 
 
-def seeded(seed: int) -> AbstractContextManager[None]:
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
     """Layers made inside begin with weights that depend on `seed` alone.
 
     Examples
@@ -36,7 +37,8 @@ def seeded(seed: int) -> AbstractContextManager[None]:
     >>> bool((one().params["weight"] == one().params["weight"]).all())
     True
     """
-    return held(_generator, np.random.default_rng(seed))
+    with held(_generator, np.random.default_rng(seed)):
+        yield
 
 
 def fans(shape: Shape) -> tuple[int, int]:

@@ -1,13 +1,14 @@
 """Watching the layers of a network while it computes, and computing as in use."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 from pycnn.nn.layer import OBSERVERS, Layer, Observer
 from pycnn.runtime.context import held
 
 
-def observing(observer: Observer) -> AbstractContextManager[None]:
+@contextmanager
+def observing(observer: Observer) -> Iterator[None]:
     """Call ``observer(layer, x, y)`` after the forward pass of every layer, inner ones first.
 
     Examples
@@ -20,7 +21,8 @@ def observing(observer: Observer) -> AbstractContextManager[None]:
     >>> seen[:2]
     ['ReLU()', 'Flatten()']
     """
-    return held(OBSERVERS, (*OBSERVERS.get(), observer))
+    with held(OBSERVERS, (*OBSERVERS.get(), observer)):
+        yield
 
 
 @contextmanager

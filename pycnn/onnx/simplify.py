@@ -8,6 +8,7 @@ from pycnn.onnx.errors import OnnxError
 from pycnn.onnx.execute import Step
 from pycnn.onnx.graph import Graph, Node
 from pycnn.onnx.limits import WHILE_LOADING, limit
+from pycnn.runtime.context import held
 
 #: Operators that give something else at every call.
 RANDOM = {
@@ -25,8 +26,7 @@ def simplify(graph: Graph) -> None:
 def fold(graph: Graph) -> None:
     """Compute the nodes whose inputs are all constants; what is too large stays a node."""
     kept: list[Node] = []
-    token = limit.set(WHILE_LOADING)
-    try:
+    with held(limit, WHILE_LOADING):
         for node in graph.nodes:
             for body in node.graphs:
                 fold(body)
@@ -45,8 +45,6 @@ def fold(graph: Graph) -> None:
                 kept.append(node)
                 continue
             graph.constants |= made
-    finally:
-        limit.reset(token)
     graph.nodes[:] = kept
 
 

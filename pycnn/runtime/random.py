@@ -1,7 +1,7 @@
 """What is drawn where no seed is given: one generator of the process, which can be set."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import count
@@ -70,7 +70,8 @@ def _draw() -> tuple[int, int]:
 _source: ContextVar[Callable[[], tuple[int, int]]] = ContextVar("pycnn_masks", default=_draw)
 
 
-def drawing(masks: list[tuple[int, int]], again: bool = False) -> AbstractContextManager[None]:
+@contextmanager
+def drawing(masks: list[tuple[int, int]], again: bool = False) -> Iterator[None]:
     """Note the masks that are drawn inside in `masks`; or draw those that it holds `again`."""
     before = _source.get()
 
@@ -78,7 +79,8 @@ def drawing(masks: list[tuple[int, int]], again: bool = False) -> AbstractContex
         masks.append(before())
         return masks[-1]
 
-    return held(_source, iter(masks).__next__ if again else noted)
+    with held(_source, iter(masks).__next__ if again else noted):
+        yield
 
 
 def values() -> np.random.Generator:

@@ -151,6 +151,14 @@ def test_observers_see_every_layer_inner_ones_first():
     assert len(seen) == 4
 
 
+def test_observers_add_up_whenever_their_blocks_were_made():
+    seen = []
+    blocks = [nn.observing(lambda layer, x, y, name=name: seen.append(name)) for name in "ab"]
+    with blocks[0], blocks[1]:
+        nn.ReLU()(np.ones(3))
+    assert seen == ["a", "b"]
+
+
 def test_modes_reach_every_layer_inside():
     model = nn.Sequential(nn.Sequential(nn.Dropout(0.5)), nn.BatchNorm1d(2))
     assert all(not layer.training for _, layer in model.eval().named_layers())

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pycnn import nn
 from pycnn.nn import init
 
 SHAPE = (128, 64, 3, 3)  # fan_in 576, fan_out 1152
@@ -44,3 +45,11 @@ def test_weights_without_a_second_axis_have_no_fans():
 def test_normal_takes_its_deviation():
     drawn = init.normal(0.02)(SHAPE, np.random.default_rng(0))
     assert drawn.std() == pytest.approx(0.02, rel=0.02)
+
+
+def test_a_seeded_function_begins_anew_at_every_call():
+    @nn.seeded(3)
+    def drawn():
+        return nn.Linear(3, 2).params["weight"]
+
+    np.testing.assert_array_equal(drawn(), drawn())

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from pycnn.reference.cpu._blas import considerate
+from pycnn.runtime.context import held
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
@@ -81,13 +82,8 @@ class quietly:
 @contextlib.contextmanager
 def aloud() -> Iterator[None]:
     """Of code of a user's own, inside a block of `quietly`: NumPy warns as outside."""
-    before = _quiet.get()
-    token = _quiet.set(None)
-    try:
-        with np.errstate(**(before or {})):
-            yield
-    finally:
-        _quiet.reset(token)
+    with np.errstate(**(_quiet.get() or {})), held(_quiet, None):
+        yield
 
 
 def quiet(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
