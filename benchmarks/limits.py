@@ -20,7 +20,6 @@ may take parts of the kernels, each with a file of its own; ``--join FILE ...`` 
 
 import argparse
 import functools
-import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -38,7 +37,7 @@ from pycnn.bench.suites import SUITES
 from pycnn.dtypes import numpy_dtype
 from pycnn.emulator import KernelError
 from pycnn.plan._chunks import in_brief
-from pycnn.predict import code, gpus, plans, sample
+from pycnn.predict import code, gpus, keep, plans, sample
 from pycnn.predict.gpus import Gpu
 from pycnn.predict.model import Prediction, predict
 from pycnn.runtime import cache, nvrtc, sources
@@ -184,9 +183,9 @@ def limit_us(found: Prediction, gpu: Gpu) -> float:
     return max(moved, scalar, tensor)
 
 
-#: What figures depend on beside the kernel: modules of `pycnn.predict`, its data, this one's limit.
-MODEL = ("counts.py", "gpus.json", "gpus.py", "instrument.py", "model.py", "pipes.py", "queue.py",
-         "registers.py", "sample.py", "sass.py", "traffic.py")  # fmt: skip
+#: What figures depend on beside the kernel: modules of `pycnn.predict`, and its data.
+MODEL = ("counts", "gpus", "instrument", "model", "pipes", "queue", "registers", "sample", "sass",
+         "traffic")  # fmt: skip
 
 #: Of a row, what may differ where its figures are the same.
 NO_MATTER = {"gpus", "sources"}
@@ -195,10 +194,9 @@ NO_MATTER = {"gpus", "sources"}
 @functools.cache
 def model() -> str:
     """Of the model: another one predicts otherwise."""
-    digest = hashlib.sha256()
-    for name in MODEL:
-        digest.update((Path(gpus.__file__).parent / name).read_bytes())
-    return digest.hexdigest()[:12]
+    folder = Path(gpus.__file__).parent
+    code_ = keep.of_sources(folder / f"{name}.py" for name in MODEL)
+    return cache.key("model", code_, (folder / "gpus.json").read_text())[:12]
 
 
 def about(launch: Launch, arch: str, old: dict[str, Any]) -> dict[str, str]:

@@ -225,5 +225,8 @@ def of_launch(
     def make() -> Prediction:
         return predict(compiled, sampled(compiled, launch, arrays, most, runs), gpu, launch.shared)
 
-    shapes = [f"{name} {a.dtype} {a.shape} {a.strides}" for name, a in sorted(own.items())]
+    shapes = [
+        f"{name} {a.dtype} {a.shape} {a.strides} {a.ctypes.data % sample.ALIGNMENT}"
+        for name, a in sorted(own.items())
+    ]
     return keep.kept(launch, compiled.digest, shapes, gpu, most, make)

@@ -4,6 +4,7 @@ Which blocks: along each axis of the grid the first and the last, where kernels 
 some between, evenly spread. Each stands for those near it, so a sum over the samples with their
 weights is one over the grid: exactly, where blocks between the borders do the same. Where blocks
 take tiles in turns, some have one more than the others: each kind has samples and its own weight.
+Of many tiles on tensor cores a block takes every so many, evenly spread, and counts are scaled.
 """
 
 import ctypes
@@ -31,8 +32,15 @@ ALIGNMENT = 256
 #: Shared memory that a launch may ask for; a GPU would want to be asked first.
 ALL_SHARED = 227 * 1024
 
+#: Tiles that are run at least of a block that copies by hardware and takes twice as many in turns:
+#: each lasts long, and they differ in addresses alone. Half of them are run again.
+TILES = 4
+
 #: A block as an error names it.
 _BLOCK = re.compile(r"block \((\d+), (\d+), (\d+)\)")
+
+#: Pages of one's own that count as used only when they are written to; Linux's numbers.
+_UNRESERVED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000
 
 #: Bytes on both sides of a guarded array.
 _GUARD = 16 << 20
@@ -54,6 +62,8 @@ class Sample:
         The same, summed over threads.
     traces : array of (slots, threads)
         Addresses, as `Access.offset` says; 0 where the thread did nothing.
+    ran : array of (warps, blocks of PTX)
+        Counts of the run that the traces are of: less than `counts` where a block had fewer tiles.
     """
 
     index: Dim3
@@ -61,6 +71,7 @@ class Sample:
     counts: np.ndarray
     threads: np.ndarray
     traces: np.ndarray
+    ran: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -86,7 +97,7 @@ class Run:
     @property
     def warps(self) -> int:
         """Of a block."""
-        return -(-prod(self.block) // WARP)
+        return ceil_div(prod(self.block), WARP)
 
     @property
     def middle(self) -> Dim3:
@@ -191,12 +202,14 @@ def _step(index: Dim3, axis: int) -> Dim3:
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype[Any] | type) -> np.ndarray:
-    """Memory that begins where a GPU's allocator would let it begin; nobody has written to it."""
+    """Zeros that begin where a GPU's allocator would let them begin; no memory until written to.
+
+    Kernels may branch on what they read, so that it must be the same in every run.
+    """
     kind = np.dtype(dtype)
     size = prod(shape) * kind.itemsize
-    room = np.empty(size + ALIGNMENT, np.uint8)
-    begin = -room.ctypes.data % ALIGNMENT
-    found: np.ndarray = room[begin : begin + size].view(kind).reshape(shape)
+    pages = mmap.mmap(-1, max(size, 1), _UNRESERVED)
+    found: np.ndarray = np.frombuffer(pages, np.uint8)[:size].view(kind).reshape(shape)
     return found
 
 
@@ -262,31 +275,64 @@ def run(
     more = ceil_div(tiles % grid[0], cluster[0])
     chosen = choose(clusters, max(1, most // prod(cluster)), more)
     regions = len(chosen) * prod(cluster)
-    counts = np.zeros((regions, threads, code.blocks), np.uint32)
-    traces = np.zeros((regions, code.slots, threads), np.uint64)
     launched = (len(chosen) * cluster[0], cluster[1], cluster[2])
     table, places = _table(chosen, launched, cluster)
-    for array in (counts, traces, table):  # the checked build knows those of the arguments alone
-        module.lend(array, "the counters")
-    watch = module.get_global("pycnn_watch")
-    watch.view(np.uint64)[:5] = (
-        counts.ctypes.data, traces.ctypes.data, table.ctypes.data,
-        counts[0].nbytes, traces[0].nbytes,
-    )  # fmt: skip
-    watch.view(np.uint32)[10:16] = (*grid, *clusters)
-    try:
-        kernel(launched, block, args, shared_mem=shared)
-    except KernelError as error:
-        _renumber(error, launched, [index for index, _ in places])
-        raise
+
+    def once(apart: int) -> tuple[np.ndarray, np.ndarray]:
+        """Counts and traces where blocks are told of a grid so many times as wide."""
+        counts = np.zeros((regions, threads, code.blocks), np.uint32)
+        traces = np.zeros((regions, code.slots, threads), np.uint64)
+        for array in (
+            counts,
+            traces,
+            table,
+        ):  # the checked build knows the arguments alone
+            module.lend(array, "the counters")
+        watch = module.get_global("pycnn_watch")
+        watch.view(np.uint64)[:5] = (
+            counts.ctypes.data, traces.ctypes.data, table.ctypes.data,
+            counts[0].nbytes, traces[0].nbytes,
+        )  # fmt: skip
+        watch.view(np.uint32)[10:16] = (
+            grid[0] * apart, *grid[1:], clusters[0] * apart, *clusters[1:],
+        )  # fmt: skip
+        try:
+            kernel(launched, block, args, shared_mem=shared)
+        except KernelError as error:
+            _renumber(error, launched, [index for index, _ in places])
+            raise
+        return counts, traces
+
+    bulk = any(access.space == "bulk" for access in code.accesses)
+    apart = max(1, tiles // grid[0] // TILES) if bulk and not checked else 1
+    counts, traces = once(apart)
+    ran = counts
+    if apart > 1:
+        counts = _of_all(counts, once(2 * apart)[0], [x for (x, _, _), _ in places], tiles, grid[0],
+                         apart)  # fmt: skip
     samples = [
-        Sample(
-            index, weight, _of_warps(counts[r]), counts[r].sum(axis=0, dtype=np.int64), traces[r]
-        )
+        Sample(index, weight, _of_warps(counts[r]), counts[r].sum(axis=0, dtype=np.int64),
+               traces[r], _of_warps(ran[r]))
         for r, (index, weight) in enumerate(places)
-    ]
+    ]  # fmt: skip
     where = {name: (int(a.ctypes.data), a.nbytes) for name, a in arrays.items()}
     return Run(code, grid, block, cluster, samples, where)
+
+
+def _of_all(
+    more: np.ndarray, less: np.ndarray, firsts: Sequence[int], tiles: int, wide: int, apart: int
+) -> np.ndarray:
+    """Counts of blocks that take all of their tiles, by those with every so many and half of these.
+
+    What a block does once it does in both; the rest is in proportion to its tiles.
+    """
+    whole, many, few = (
+        np.array([ceil_div(tiles - first, wide * step) for first in firsts])[:, None, None]
+        for step in (1, apart, 2 * apart)
+    )
+    each = (more.astype(np.float64) - less) / (many - few)
+    found: np.ndarray = np.rint(more + each * (whole - many)).astype(np.int64)
+    return found
 
 
 def _renumber(error: KernelError, launched: Dim3, places: Sequence[Dim3]) -> None:
@@ -323,7 +369,7 @@ def _table(
 
 def _of_warps(counts: np.ndarray) -> np.ndarray:
     threads, blocks = counts.shape
-    warps = -(-threads // WARP)
+    warps = ceil_div(threads, WARP)
     padded = np.zeros((warps * WARP, blocks), np.int64)
     padded[:threads] = counts
     found: np.ndarray = padded.reshape(warps, WARP, blocks).max(axis=1)

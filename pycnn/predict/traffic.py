@@ -13,6 +13,7 @@ import numpy as np
 from pycnn.emulator.launching import runtime
 from pycnn.predict.instrument import Access
 from pycnn.predict.sample import WARP, Run, Sample
+from pycnn.shapes import ceil_div
 
 SECTOR, LINE = 32, 128
 
@@ -51,7 +52,7 @@ def by_warp(sample: Sample, access: Access) -> np.ndarray:
     """Addresses of an access, a row for each request of a warp; 0 where a lane takes no part."""
     rows = sample.traces[access.offset : access.offset + access.slots]
     slots, threads = rows.shape
-    warps = -(-threads // WARP)
+    warps = ceil_div(threads, WARP)
     padded = np.zeros((slots, warps * WARP), np.uint64)
     padded[:, :threads] = rows
     lanes = padded.reshape(slots * warps, WARP)
@@ -118,7 +119,7 @@ def patterns(run: Run, widths: Mapping[int, int] | None = None) -> list[Pattern]
             passes, ideal = (float(part.mean()) for part in both)
         # Of executions that are kept, those in which no lane takes part are no requests.
         kept = sum(
-            int(np.minimum(s.counts[:, access.block], access.slots).sum())
+            int(np.minimum(s.ran[:, access.block], access.slots).sum())
             for s in run.samples
             if s.weight
         )
@@ -177,7 +178,8 @@ def footprint(run: Run, l1_room: float, l2_room: float, resident: int) -> Footpr
         for access in accesses:
             rows = sample.traces[access.offset : access.offset + access.slots]
             times = float(sample.counts[:, access.block].max(initial=0))
-            more = max(1.0, times / access.slots) if access.slots else 1.0
+            kept = min(access.slots, int(sample.ran[:, access.block].max(initial=0)))
+            more = times / kept if kept else 1.0
             sectors = float(units(by_warp(sample, access), access.size, SECTOR).sum()) * more
             if access.kind == "load":
                 loads += sectors

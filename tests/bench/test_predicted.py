@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from pycnn.bench.run import Benchmark
 from pycnn.bench.suites import Layer
 from pycnn.cli import main
 from pycnn.emulator import KernelTimeoutError
-from pycnn.predict import gpus, keep, plans
+from pycnn.predict import gpus, keep, plans, sample
 from pycnn.predict.model import Prediction
 from pycnn.predict.plans import OfPlan
 from pycnn.predict.traffic import Footprint
@@ -203,6 +205,36 @@ def test_what_a_prediction_is_kept_by(monkeypatch: pytest.MonkeyPatch, tmp_path)
     assert len({first, *others}) == 7
     renamed = replace(launch, kernel=replace(kernel, file="elsewhere.cu"))  # the same machine code
     assert keeping(renamed, ["x float32 (3,)"]) == first
+
+
+def test_a_prediction_is_kept_by_where_arrays_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sectors of a request depend on it."""
+    asked: list[list[str]] = []
+    monkeypatch.setattr(plans.keep, "kept", lambda one, own, shapes, *rest: asked.append(shapes))
+    monkeypatch.setattr(plans.code, "of_kernel", lambda *about: SimpleNamespace(digest="a"))
+    kernel = Kernel("activation/relu.cu", "relu", (("SCALAR", "float"),))
+    launch = Launch(kernel, (1, 1, 1), (32, 1, 1), (Buffer("x"), np.int64(3)))
+    room = sample.aligned((1024,), np.float32)
+    for begin in (0, 64, 1):  # 64 numbers are as far apart as allocations
+        plans.of_launch(launch, {"x": room[begin : begin + 3]}, GPU)
+    assert asked[0] == asked[1] != asked[2]
+
+
+def test_comments_leave_predictions_and_constants_do_not(tmp_path: Path) -> None:
+    module = tmp_path / "model.py"
+
+    def digest(text: str) -> str:
+        module.write_text(text)
+        return keep.of_sources([module])
+
+    first = digest('"""Says."""\nROOM = 4\n\n\ndef f(x):\n    return x * ROOM\n')
+    assert digest(
+        '"""Says more."""\n#: Of it.\nROOM = 4\n"""Too."""\n\ndef f(x):\n    "This."\n'
+        "    return (x * ROOM)  # that\n"
+    ) == first  # fmt: skip
+    assert digest("ROOM = 5\n\n\ndef f(x):\n    return x * ROOM\n") != first
+    assert digest("ROOM = 4\n\n\ndef f(x):\n    return ROOM + x\n") != first
+    assert digest("ROOM = 4\n\n\ndef f(x):\n    return ROOM, 'x'\n") != first
 
 
 def test_plans_are_seen_and_nothing_is_computed() -> None:

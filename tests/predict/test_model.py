@@ -1,15 +1,18 @@
 """Counters against hand-computed teaching patterns, and a sampled launch against a whole one."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 
+import pycnn
 from pycnn.bench.calls import described
 from pycnn.bench.operations import OPERATIONS
 from pycnn.dtypes import numpy_dtype
 from pycnn.plan.conv import ALGORITHMS
-from pycnn.predict import gpus, model, pipes, plans, sass, traffic
+from pycnn.plan.estimate import blocks_of
+from pycnn.predict import code, gpus, model, pipes, plans, sample, sass, traffic
 from pycnn.predict.sample import ALIGNMENT, aligned, axis_samples, run
 from pycnn.runtime.target import Target, planned_for
 
@@ -160,6 +163,34 @@ def test_blocks_that_take_tiles_in_turns_count_as_they_are(
     assert found.heaviest(blocks) == pytest.approx(1)
 
 
+def test_many_tiles_of_a_block_count_as_if_all_were_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """88 tiles in whole groups for 4 multiprocessors: each has 22, of which 5 and 3 are run."""
+    pytest.importorskip("llvmlite")
+    pytest.importorskip("cuda.bindings")
+    gpu, bfloat16 = replace(gpus.gpu("h200"), sms=4), numpy_dtype("bfloat16")
+    x, w = aligned((1, 88, 128, 64), bfloat16), aligned((64, 64, 1, 1), bfloat16)
+    found, ran = [], []
+    for tiles in (4, 100):
+        monkeypatch.setattr(sample, "TILES", tiles)
+        with plans.planned_on(gpu):
+            ((plan, own),) = plans.planned(
+                lambda: pycnn.conv2d(x, w, layout="NHWC", algo="implicit_gemm_wgmma")
+            )
+        ((launch, bound),) = plans.launches(plan, own)
+        compiled = code.of_kernel(launch.kernel, gpu.arch)
+        once = plans.sampled(compiled, launch, bound, 4)
+        assert (once.grid, blocks_of(launch)) == ((4, 1, 1), 88)
+        made = model.predict(compiled, once, gpu, launch.shared)
+        found.append((once.warp_counts().tolist(), made))
+        ran.append(sum(int(s.ran.sum()) for s in once.samples))
+    (few, by_few), (every, by_every) = found
+    assert few == every
+    assert (by_few.time_us, by_few.busy, by_few.bytes) == (
+        by_every.time_us, by_every.busy, by_every.bytes,
+    )  # fmt: skip
+    assert ran[0] < 0.5 * ran[1]
+
+
 def test_a_multiprocessor_of_several_blocks_has_one_of_each_part() -> None:
     pytest.importorskip("llvmlite")
     x = aligned((9 * 32,), np.int32)
@@ -209,6 +240,11 @@ def test_memory_begins_where_that_of_a_gpu_may() -> None:
             found = aligned(shape, dtype)
             assert (found.shape, found.dtype) == (shape, np.dtype(dtype))
             assert found.ctypes.data % ALIGNMENT == 0
+            assert not found.any()
+    assert aligned((0, 3), np.float32).shape == (0, 3)
+    far = aligned((1 << 44,), np.int8)  # more than there is memory: none is used
+    far[-1] = 1
+    assert far[:: 1 << 40].sum() == 0
 
 
 def test_places_stand_for_the_whole_axis() -> None:
