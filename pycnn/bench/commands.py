@@ -83,7 +83,9 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
         help="peers: torch, onnxruntime, cudnn, by commas, or none (default: those installed)",
     )  # fmt: skip
     parser.add_argument(
-        "--all", action="store_true", help="show every record, not one line a layer"
+        "--all",
+        action="store_true",
+        help="show every record, not one line a layer; with --gpu every algorithm",
     )
     parser.add_argument(
         "--quick", action="store_true", help="fewer repeats, smaller emulated layers"

@@ -114,7 +114,7 @@ def _predicted(arguments: argparse.Namespace) -> int:
     from pycnn.predict import gpus
 
     gpu = gpus.gpu(arguments.gpu)
-    others = [n for n in ("all", "plot", "prepare") if getattr(arguments, n)]
+    others = [n for n in ("plot", "prepare") if getattr(arguments, n)]
     if others:
         raise ValueError(f"--gpu prints one table; allowed: without --{', --'.join(others)}")
     if arguments.case:
@@ -144,7 +144,9 @@ def _predicted(arguments: argparse.Namespace) -> int:
     if written_to and not results.unfinished:
         complete(written_to, arguments.json)
     title = _title(arguments, benchmarks)
-    print("\n".join([*predicted.lines(title, gpu, made, results.records), *of_memory]))
+    print(
+        "\n".join([*predicted.lines(title, gpu, made, results.records, arguments.all), *of_memory])
+    )
     if written_to:
         print(f"results: {written_to if results.unfinished else arguments.json}")
     if results.unfinished:

@@ -121,15 +121,18 @@ def guesses(
     return made
 
 
-def lines(title: str, gpu: Gpu, made: Sequence[Guess], records: Sequence[Record]) -> list[str]:
-    """The table, what its columns stand for, and the sum over the layers."""
+def lines(
+    title: str, gpu: Gpu, made: Sequence[Guess], records: Sequence[Record], every: bool = False
+) -> list[str]:
+    """The table, what its columns stand for, and the sum over the layers; `every` algorithm."""
     measured = _measured(records)
-    rows = [_row(g, measured.get(g.problem)) for g in made]
+    rows = [row for g in made for row in _rows(g, measured.get(g.problem), every)]
     said = [
         f"{title}: {gpu.name} PREDICTED, nothing of it measured; here measured",
         *aligned(COLUMNS, rows),
         "limit: share of what peak and copy speed would allow; next: predicted time of the next "
-        "over that of the best; *: auto takes another; here: the best method of this machine",
+        f"over that of the best{', of others their own' * every}; *: auto takes another; here: the "
+        "best method of this machine",
         *totals(gpu, wholes(gpu, made, records)),
         *_others(made),
         *_advice(made),
@@ -142,19 +145,22 @@ def _measured(records: Sequence[Record]) -> dict[tuple[str, str, str], Record]:
     return {(r.layer, r.direction, r.dtype): r for r in best}
 
 
-def _row(g: Guess, record: Record | None) -> list[str]:
+def _rows(g: Guess, record: Record | None, every: bool) -> list[list[str]]:
     layer = g.benchmark.layer
     name = layer.name + (f" x{layer.count}" if layer.count > 1 else "")
     measured = time_text(record.time_ms) if record else ""
     if not g.found:
-        return [name, "none", "", "", "", "", measured]
-    (algo, best), *others = g.found.items()
-    following = f"{others[0][1].time_us / best.time_us:.2f}x" if others else ""
-    return [
-        name, algo + "*" * (algo != g.auto), time_text(best.time_us / 1e3),
-        f"{g.limit_us / best.time_us:.0%}", best.bound, following,
-        measured,
+        return [[name, "none", "", "", "", "", measured]]
+    times = [one.time_us for one in g.found.values()]
+    ratios = [f"{us / times[0]:.2f}x" for us in times[1:]] or [""]
+    rows = [
+        ["", algo, time_text(one.time_us / 1e3), f"{g.limit_us / one.time_us:.0%}", one.bound,
+         ratio, ""]
+        for (algo, one), ratio in zip(g.found.items(), [ratios[0], *ratios], strict=False)
     ]  # fmt: skip
+    rows[0][0], rows[0][-1] = name, measured
+    rows[0][1] += "*" * (rows[0][1] != g.auto)
+    return rows if every else rows[:1]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,12 @@
 """What a compiler's refusal looks like, whichever compiler it was."""
 
+import re
 from pathlib import Path
+
+#: What NVRTC says of the headers of a host's C or C++ library, which it has not.
+_HOST_HEADER = re.compile(
+    r'cannot open source file "([a-z_]+|(?:assert|math|std\w+|string|time)\.h)"'
+)
 
 
 class CompileError(RuntimeError):
@@ -21,4 +27,10 @@ class CompileError(RuntimeError):
         self.file, self.target, self.log = file, target, log.strip()
 
     def __str__(self) -> str:
+        if found := _HOST_HEADER.search(self.log):
+            return (
+                f"{self.file} includes <{found[1]}>, which is code for the host; kernels are "
+                "compiled alone, and printf, assert and the functions of math are there without "
+                "it: leave the line out, or put it between #ifndef __CUDACC_RTC__ and #endif"
+            )
         return f"{self.file} does not compile for {self.target}:\n{self.log}"

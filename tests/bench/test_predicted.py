@@ -75,6 +75,24 @@ def test_the_table_says_what_is_predicted_and_fits_a_terminal() -> None:
     assert "what would pay most in two: memory: fewer bytes" in joined
 
 
+def test_every_algorithm_of_a_layer_is_shown_if_asked_for() -> None:
+    made = [
+        guess("a", {"one": 8.5, "two": 18.5, "three": 38.5}, "two"),
+        guess("b", {"one": 8.5}, ""),
+    ]
+    text = predicted.lines("conv2d", GPU, made, [measured("a", 12.0)], every=True)
+    rows = [line.split() for line in text]
+    start = next(i for i, row in enumerate(rows) if row[:1] == ["a"])
+    assert rows[start : start + 4] == [
+        ["a", "one*", "10", "us", "50%", "memory", "2.00x", "12", "ms"],
+        ["two", "20", "us", "25%", "memory", "2.00x"],
+        ["three", "40", "us", "12%", "memory", "4.00x"],
+        ["b", "one*", "10", "us", "50%", "memory"],
+    ]
+    assert len(text) == len(predicted.lines("conv2d", GPU, made, [measured("a", 12.0)])) + 2
+    assert all(len(line) <= 80 for line in text)
+
+
 def test_the_batch_at_which_it_turns() -> None:
     def at(batch: int, us: float) -> list[predicted.Guess]:
         layers = [Layer(f"{n} x{batch}", MapCase(batch, 3, 5, 7)) for n in "ab"]
@@ -111,8 +129,7 @@ def test_without_predictions_there_is_no_sum() -> None:
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [("--gpu h20", "allowed: h200, h100"), ("--gpu t4 --all", "without --all"),
-     ("--gpu t4 --prepare", "without --prepare"),
+    [("--gpu h20", "allowed: h200, h100"), ("--gpu t4 --prepare", "without --prepare"),
      ("--gpu t4 --dtype float32,float16", "allowed: --direction forward --dtype float16 or"),
      ("--gpu t4 --backend emulator", "allowed: --backend reference, or without it"),
      ("--gpu=", "gpu=''; allowed: h200"),

@@ -41,3 +41,13 @@ def test_an_error_survives_pickling(error):
     assert str(again) == str(error)
     for name in ("kernel", "line", "trace", "array", "path", "reason", "log"):
         assert getattr(again, name, None) == getattr(error, name, None)
+
+
+@pytest.mark.parametrize("header", ["cstdio", "vector", "stdio.h", "string.h"])
+def test_a_header_of_the_host_is_one_message(header):
+    log = f'k.cu(1): catastrophic error: cannot open source file "{header}"\n  #include <{header}>'
+    said = str(CompileError("k.cu", "compute_80", log))
+    assert said.startswith(f"k.cu includes <{header}>, which is code for the host;")
+    assert len(said.splitlines()) == 1
+    own = log.replace(header, f"mine/{header}")
+    assert str(CompileError("k.cu", "compute_80", own)).endswith(own)
