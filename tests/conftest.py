@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -17,7 +18,9 @@ import pytest
 import pycnn
 from pycnn.dtypes import FLOATS
 from pycnn.emulator.ptx import module
+from pycnn.runtime import nvrtc, workers
 from pycnn.runtime.backends import backends
+from pycnn.runtime.extras import MissingExtra, install
 from pycnn.runtime.route import resolved
 
 #: A kernel of ours whose threads write one value unordered has written it by chance.
@@ -152,6 +155,30 @@ def pytest_runtest_call() -> Iterator[None]:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20261121)
+
+
+@pytest.fixture
+def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What is compiled and computed goes into a folder of the test's own."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("PYCNN_CACHE_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def needs_nvrtc() -> None:
+    try:
+        nvrtc.version()
+    except MissingExtra as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[object]:
+    """Of two Dask workers."""
+    pytest.importorskip("distributed", reason=f"distributed is not installed; {install('sweep')}")
+    with workers.local(workers.of_workers(2, [], 2)) as two:
+        yield two
 
 
 def absent() -> dict[str, str]:

@@ -18,6 +18,8 @@ from pycnn.cli import main
 from pycnn.runtime import cache
 from pycnn.testing import TESTED
 
+pytestmark = pytest.mark.usefixtures("cache_dir")
+
 #: Some compared whole, some in parts; of every kind of operation.
 CASES = {
     "conv2d": parse(ConvCase, "n5c6h9w11k9r3s2p1x0x1x1u2x1d1x2g3"),
@@ -29,11 +31,6 @@ CASES = {
     "group_norm": OPERATIONS["group_norm"].standard_layers()[0][1],
 }
 PROBLEMS = [(name, way) for name in CASES for way in OPERATIONS[name].directions]
-
-
-@pytest.fixture(autouse=True)
-def own_cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("PYCNN_CACHE_DIR", str(tmp_path / "cache"))
 
 
 @pytest.fixture

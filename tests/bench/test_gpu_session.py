@@ -2,13 +2,10 @@
 
 import multiprocessing
 
-import pytest
-
 from benchmarks.gpu import kernels, session
 from benchmarks.gpu.result import FAILED, PARTIAL, PASSED, Result, verdict
 from benchmarks.gpu.session import Session
 from pycnn.runtime import catalogue, nvrtc
-from pycnn.runtime.extras import MissingExtra
 
 
 def test_another_machine_or_source_is_another_session(tmp_path, monkeypatch):
@@ -43,32 +40,22 @@ def test_a_stage_that_was_killed_keeps_its_folder(tmp_path):
     assert [f.name for f in Session("machine", tmp_path).start("test").iterdir()] == ["tests.jsonl"]
 
 
-@pytest.fixture
-def needs_nvrtc():
-    try:
-        nvrtc.version()
-    except MissingExtra as error:
-        pytest.skip(str(error))
-
-
 def test_kernels_are_compiled_into_the_cache_by_several_processes(
-    tmp_path, monkeypatch, needs_nvrtc
+    cache_dir, monkeypatch, needs_nvrtc
 ):
-    monkeypatch.setenv("PYCNN_CACHE_DIR", str(tmp_path))
     relu = next(kernel for kernel in catalogue.load() if kernel.file == "activation/relu.cu")
     result = kernels.compile_for("sm_90a", [relu])
     count = len(relu.variants)
     assert (result.outcome, result.finished) == (PASSED, True)
     assert result.what == f"{count} of {count} variants of kernels for sm_90a in the cache"
-    assert len(list(tmp_path.glob("*/kernel.cubin"))) == count
+    assert len(list(cache_dir.glob("*/kernel.cubin"))) == count
     # The cache holds what an executor asks for: nothing is compiled again.
     monkeypatch.setattr(nvrtc, "compile_text", None)
     for variant in relu.variants:
         nvrtc.compile_kernel(relu.file, "sm_90a", tuple(reversed(variant)))
 
 
-def test_a_kernel_that_does_not_compile_is_named(tmp_path, monkeypatch, needs_nvrtc):
-    monkeypatch.setenv("PYCNN_CACHE_DIR", str(tmp_path))
+def test_a_kernel_that_does_not_compile_is_named(cache_dir, needs_nvrtc):
     wrong = catalogue.KernelFile("activation/relu.cu", "", {}, ((("SCALAR", "nonsense"),),), None)
     result = kernels.compile_for("sm_90a", [wrong])
     assert result.outcome == FAILED
@@ -76,8 +63,7 @@ def test_a_kernel_that_does_not_compile_is_named(tmp_path, monkeypatch, needs_nv
     assert result.details[0].startswith("activation/relu.cu[SCALAR=nonsense]: ")
 
 
-def test_no_time_is_partial(tmp_path, monkeypatch, needs_nvrtc):
-    monkeypatch.setenv("PYCNN_CACHE_DIR", str(tmp_path))
+def test_no_time_is_partial(cache_dir, needs_nvrtc):
     relu = next(kernel for kernel in catalogue.load() if kernel.file == "activation/relu.cu")
     result = kernels.compile_for("sm_90a", [relu], limit=0)
     assert (result.outcome, result.finished) == (PARTIAL, False)

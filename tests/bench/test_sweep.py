@@ -19,13 +19,6 @@ from pycnn.runtime import workers
 from pycnn.runtime.extras import install
 
 
-@pytest.fixture(scope="module")
-def client():
-    pytest.importorskip("distributed", reason=f"distributed is not installed; {install('sweep')}")
-    with workers.local(workers.of_workers(2, [], 2)) as client:
-        yield client
-
-
 def _deadly(mark: Path, i: int) -> tuple[int, str]:
     """The fourth case kills the worker that begins it first."""
     if i == 3 and not mark.exists():

@@ -9,13 +9,9 @@ from pycnn import cli
 from pycnn.emulator import RawModule, host
 from pycnn.runtime.errors import CompileError
 
+pytestmark = pytest.mark.usefixtures("cache_dir")
+
 KERNEL = 'extern "C" __global__ void k(float* x) { *x = 1; }\n'
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("PYCNN_CACHE_DIR", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 def script(folder: Path, text: str) -> Path:
@@ -78,12 +74,12 @@ VERSION = 'if [ "$1" = --version ]; then echo odd 1.0; exit 0; fi\n'
     ],
 )
 def test_a_compiler_that_does_not_compile(
-    tmp_path: Path, text: str, message: str, monkeypatch: pytest.MonkeyPatch, own_cache: Path
+    tmp_path: Path, text: str, message: str, monkeypatch: pytest.MonkeyPatch, cache_dir: Path
 ) -> None:
     monkeypatch.setenv("PYCNN_CXX", str(script(tmp_path, VERSION + text)))
     with pytest.raises(CompileError, match=message):
         RawModule(KERNEL).compile()
-    assert not own_cache.exists() or list(own_cache.iterdir()) == []
+    assert not cache_dir.exists() or list(cache_dir.iterdir()) == []
 
 
 def test_a_full_disk_is_not_taken_for_a_wrong_kernel(
@@ -96,7 +92,7 @@ def test_a_full_disk_is_not_taken_for_a_wrong_kernel(
 
 
 def test_a_compiler_that_is_replaced_compiles_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_dir: Path
 ) -> None:
     (command,) = host.compiler().command
     path = script(tmp_path, f'exec {command} "$@"')
@@ -105,11 +101,11 @@ def test_a_compiler_that_is_replaced_compiles_anew(
     script(tmp_path, f'exec {command} -DANOTHER "$@"')
     host._compiler.cache_clear()  # another process
     RawModule(KERNEL).compile()
-    assert len([p for p in own_cache.iterdir() if not p.name.startswith(".")]) == 2
+    assert len([p for p in cache_dir.iterdir() if not p.name.startswith(".")]) == 2
 
 
 def test_no_temporary_file_outlives_a_compilation(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_dir: Path
 ) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
@@ -119,5 +115,5 @@ def test_no_temporary_file_outlives_a_compilation(
     with pytest.raises(CompileError):
         RawModule(KERNEL.replace("1", "one")).compile()
     assert list(temporary.iterdir()) == []
-    (entry,) = own_cache.iterdir()
+    (entry,) = cache_dir.iterdir()
     assert sorted(os.listdir(entry)) == ["kernel.so", "sha256"]

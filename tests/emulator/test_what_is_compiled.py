@@ -16,11 +16,10 @@ Put = Callable[[str], object]
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("PYCNN_CACHE_DIR", str(tmp_path / "cache"))
+def own_cache(cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in (*host.SEARCHED, *host.SETTINGS):
         monkeypatch.delenv(name, raising=False)
-    return tmp_path / "cache"
+    return cache_dir
 
 
 def value(code: str | None = None, **settings: object) -> float:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from op_checks import assert_matches, same_under_all_schedules
 
+import pycnn
 from pycnn.define.views import View
 from pycnn.dtypes import numpy_dtype
 from pycnn.plan import conv as plans
@@ -112,6 +114,12 @@ def padded(array: np.ndarray) -> np.ndarray:
     return wide.transpose(0, 3, 1, 2)
 
 
+def draw(rng, case: Case, dtype="float16", arrange=channels_last) -> dict:
+    """x, weight and dy; images laid out by `arrange`."""
+    plain = case.arrays(rng, dtype)
+    return {name: a if name == "weight" else arrange(a) for name, a in plain.items()}
+
+
 DIRECTIONS = {"forward": "y", "backward_input": "dx", "backward_weight": "dweight"}
 
 
@@ -139,6 +147,26 @@ class Run:
         given = {key: self.backend.array(value) for key, value in arrays.items()}
         into = {output: self.backend.array(result)}
         return self.backend.numpy(executor(name).run(plan, given, into)[output])
+
+
+def by_its_name(backend, rng, algo: str) -> None:
+    """The public function with channels last, a bias and this algorithm."""
+    x = rng.standard_normal((2, 9, 7, 72)).astype(np.float16)
+    weight, bias = rng.standard_normal((88, 72, 3, 2)).astype(np.float16), np.ones(88, np.float16)
+    operands = [backend.array(array) for array in (x, weight, bias)]
+    got = pycnn.conv2d(*operands, padding=1, layout="NHWC", algo=algo)
+    case = Case(2, 72, 9, 7, 88, (3, 2))
+    want = case.expected("y", x.transpose(0, 3, 1, 2), weight, None) + 1
+    assert_matches(got, want.transpose(0, 2, 3, 1), "float16", 72 * 6, backend)
+
+
+def deterministic(backend, rng, monkeypatch, direction: str, algorithm: str) -> None:
+    """The same bits under all schedules, channels last."""
+    case = Case(2, 40, 9, 8, 32, (3, 2))
+    arrays, run = draw(rng, case), Run(backend, algorithm)
+    same_under_all_schedules(
+        backend, monkeypatch, lambda: backend.array(run(case, direction, arrays, channels_last))
+    )
 
 
 def with_end(rng, want, dtype="float16", arrange=channels_last, gap=2):

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 import numpy as np
 import pytest
 
+import pycnn
 from pycnn.emulator import Counting, counting
 from pycnn.testing.tolerance import compare
 
@@ -33,6 +34,12 @@ def view_of(array: np.ndarray, kind: str) -> np.ndarray:
     every_other = base[(slice(1, None, 2),) * array.ndim]
     every_other[...] = array
     return every_other
+
+
+def drawn(rng, shape, dtype):
+    """Any integer that the dtype has."""
+    limits = np.iinfo(dtype)
+    return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
 
 
 def behind(x):
@@ -66,6 +73,19 @@ def assert_matches(
     assert got.shape == expected.shape
     error, allowed = compare(got, expected, dtype, reduction)
     assert error <= allowed
+
+
+def refused_on_both(bad: dict) -> Callable[[str, str], None]:
+    """A test that no call of `bad`, {name: (call, error, message)}, is accepted on any backend."""
+
+    @pytest.mark.parametrize("case", bad)
+    @pytest.mark.parametrize("selected", ["reference", "emulator"])
+    def test_bad_input(selected, case):
+        call, error, message = bad[case]
+        with pycnn.use_backend(selected), pytest.raises(error, match=message):
+            call()
+
+    return test_bad_input
 
 
 def numeric_gradient(function: Callable[[np.ndarray], float], x: np.ndarray) -> np.ndarray:

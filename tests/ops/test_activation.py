@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from op_checks import counted, far_apart, view_of
+from op_checks import counted, far_apart, refused_on_both, view_of
 
 import pycnn
 from pycnn.define.activation import ACTIVATIONS
@@ -184,9 +184,4 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("case", BAD)
-@pytest.mark.parametrize("selected", ["reference", "emulator"])
-def test_bad_input(selected, case):
-    call, error, message = BAD[case]
-    with pycnn.use_backend(selected), pytest.raises(error, match=message):
-        call()
+test_bad_input = refused_on_both(BAD)

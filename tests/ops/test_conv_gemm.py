@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conv_plans import DIRECTIONS, Case, Run, channels_last, view
+from conv_plans import DIRECTIONS, Case, Run, channels_last, draw, view
 from op_checks import assert_matches
 
 from pycnn.plan._epilogue import Epilogue
@@ -24,11 +24,6 @@ def check(backend, rng, algo, case, direction, dtype, arrange, limit=PLENTY):
     arrays, output = draw(rng, case, dtype, arrange), DIRECTIONS[direction]
     got = Run(backend, algo, limit)(case, direction, arrays, arrange)
     assert_matches(got, case.expected(output, **arrays), dtype, case.terms(output))
-
-
-def draw(rng, case, dtype, arrange):
-    plain = case.arrays(rng, dtype)
-    return {name: a if name == "weight" else arrange(a) for name, a in plain.items()}
 
 
 @on_kernels

@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from op_checks import view_of
+from op_checks import drawn, view_of
 
 import pycnn
 from pycnn.define.conv_int8 import DEFINITIONS, INT8
@@ -24,11 +24,6 @@ INTEGER = TESTED["conv2d_integer"]
 
 def array(values, dtype):
     return np.array(values, dtype)
-
-
-def drawn(rng, shape, dtype):
-    limits = np.iinfo(dtype)
-    return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
 
 
 def channels_innermost(weight):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from broken import MISTAKES_OF_STAGES, run_broken
-from op_checks import counted
+from op_checks import counted, drawn
 
 import pycnn
 from pycnn.define import cache
@@ -25,11 +25,6 @@ CASES = {
 }
 on_kernels = pytest.mark.parametrize("backend", ["emulator", "checked", "cuda"], indirect=True)
 on_checked = pytest.mark.parametrize("backend", ["checked"], indirect=True)
-
-
-def drawn(rng, shape, dtype):
-    limits = np.iinfo(dtype)
-    return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
 
 
 def operands(rng, case, x_type="uint8", w_type="int8", zeros=True):

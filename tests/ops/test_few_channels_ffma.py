@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from broken import MISTAKES_OF_STAGES, run_broken
-from conv_plans import Case, Run, channels_last, misaligned, padded, view
+from conv_plans import Case, Run, channels_last, draw, misaligned, padded, view
 from op_checks import assert_matches
 
 from pycnn.emulator import RaceError, counting
@@ -25,15 +25,10 @@ on_kernels = pytest.mark.parametrize("backend", ["emulator", "checked", "cuda"],
 on_checked = pytest.mark.parametrize("backend", ["checked"], indirect=True)
 
 
-def draw(rng, case, arrange=channels_last):
-    plain = case.arrays(rng, "float32")
-    return {name: a if name == "weight" else arrange(a) for name, a in plain.items()}
-
-
 @on_kernels
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_matches_oracle(backend, rng, case):
-    arrays = draw(rng, case)
+    arrays = draw(rng, case, "float32")
     got = Run(backend, NAME)(case, "forward", arrays, channels_last)
     assert_matches(got, case.expected("y", **arrays), "float32", case.terms("y"))
 
@@ -43,7 +38,7 @@ def test_matches_oracle(backend, rng, case):
 def test_on_other_architectures(backend, rng, monkeypatch, arch):
     monkeypatch.setenv("PYCNN_EMULATOR_ARCH", arch)
     case = CASES["3x3"]
-    arrays = draw(rng, case)
+    arrays = draw(rng, case, "float32")
     got = Run(backend, NAME)(case, "forward", arrays, channels_last)
     assert_matches(got, case.expected("y", **arrays), "float32", case.terms("y"))
 
@@ -52,7 +47,8 @@ def test_on_other_architectures(backend, rng, monkeypatch, arch):
 @pytest.mark.parametrize("arrange", [misaligned, padded])
 def test_views_and_what_comes_at_the_end(backend, rng, arrange):
     case = CASES["groups, dilated"]
-    arrays, bias = draw(rng, case, arrange), rng.standard_normal(case.k).astype(np.float32)
+    arrays = draw(rng, case, "float32", arrange)
+    bias = rng.standard_normal(case.k).astype(np.float32)
     residual = arrange(rng.standard_normal(case.y_shape).astype(np.float32))
     finish = Epilogue(bias=1, residual=view(residual).strides, activation="relu")
     end = {"bias": bias, "residual": residual}
@@ -64,7 +60,7 @@ def test_views_and_what_comes_at_the_end(backend, rng, arrange):
 @on_kernels
 def test_what_is_no_number_stays_in_its_windows(backend, rng):
     case = CASES["7x7 stride 2"]
-    arrays = draw(rng, case)
+    arrays = draw(rng, case, "float32")
     arrays["x"][0, 1, 7, 8], arrays["x"][1, 2, 0, 17] = np.nan, np.inf
     got = Run(backend, NAME)(case, "forward", arrays, channels_last)
     with np.errstate(invalid="ignore"):
@@ -80,7 +76,7 @@ def test_traffic(backend, rng):
     """No bank is asked twice, and neighbours in a row of x come together."""
     case = Case(1, 3, 16, 16, 64, (3, 3))
     with counting() as counted:
-        Run(backend, NAME)(case, "forward", draw(rng, case), channels_last)
+        Run(backend, NAME)(case, "forward", draw(rng, case, "float32"), channels_last)
     counters = counted.of(ENTRY)
     assert counters.bank_conflicts == 0
     assert counters.sectors_per_load <= 16
@@ -97,7 +93,7 @@ def test_traffic(backend, rng):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_it_refuses(rng, case, direction, why):
-    problem = case.problem(draw(rng, case))
+    problem = case.problem(draw(rng, case, "float32"))
     with pytest.raises(ValueError, match=why):
         conv.plan(problem, direction, NAME, 2**30)
 
@@ -106,7 +102,7 @@ def test_what_it_refuses(rng, case, direction, why):
 def test_a_weight_whose_taps_lie_apart_is_copied(backend, rng):
     """Its channels are innermost, as in a part of a larger window."""
     case = CASES["3x3"]
-    arrays = draw(rng, case)
+    arrays = draw(rng, case, "float32")
     arrays["weight"] = padded(arrays["weight"])
     assert arrays["weight"].strides[1] == 4
     got = Run(backend, NAME)(case, "forward", arrays, channels_last)
@@ -116,7 +112,7 @@ def test_a_weight_whose_taps_lie_apart_is_copied(backend, rng):
 def test_a_copy_of_the_weight_that_is_too_large_is_refused(rng):
     case = CASES["3x3"]
     with pytest.raises(ValueError, match="a copy of the weight"):
-        conv.plan(case.problem(draw(rng, case)), "forward", NAME, 0)
+        conv.plan(case.problem(draw(rng, case, "float32")), "forward", NAME, 0)
 
 
 def run(old, new):

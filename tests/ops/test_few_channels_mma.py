@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from broken import run_broken
-from conv_plans import Case, Run, channels_last, misaligned, with_end
+from conv_plans import Case, Run, channels_last, draw, misaligned, with_end
 from op_checks import assert_matches, same_under_all_schedules
 
 import pycnn
@@ -31,11 +31,6 @@ PLENTY = 2**40
 
 on_kernels = pytest.mark.parametrize("backend", ["emulator", "checked", "cuda"], indirect=True)
 on_checked = pytest.mark.parametrize("backend", ["checked"], indirect=True)
-
-
-def draw(rng, case, dtype="float16", arrange=channels_last):
-    plain = case.arrays(rng, dtype)
-    return {name: a if name == "weight" else arrange(a) for name, a in plain.items()}
 
 
 def check(got, case, arrays, dtype):

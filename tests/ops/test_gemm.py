@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from gemm_cases import LAYOUTS, K, M, N, each_combination, operand
-from op_checks import assert_matches
+from op_checks import assert_matches, refused_on_both
 
 import pycnn
 from pycnn.plan.coarse import COARSE
@@ -184,12 +184,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("case", BAD)
-@pytest.mark.parametrize("selected", ["reference", "emulator"])
-def test_bad_input(selected, case):
-    call, error, message = BAD[case]
-    with pycnn.use_backend(selected), pytest.raises(error, match=message):
-        call()
+test_bad_input = refused_on_both(BAD)
 
 
 def test_linear_refuses_a_slope_that_its_activation_has_not():

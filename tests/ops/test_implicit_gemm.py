@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conv_plans import DIRECTIONS, Case, Run, channels_last, with_end
+from conv_plans import DIRECTIONS, Case, Run, channels_last, draw, with_end
 from op_checks import assert_matches, far_apart, same_under_all_schedules, view_of
 
 import pycnn
@@ -37,12 +37,6 @@ each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 each_direction = pytest.mark.parametrize("direction", DIRECTIONS)
 each_layout = pytest.mark.parametrize("arrange", [np.array, channels_last], ids=["NCHW", "NHWC"])
 on_kernels = pytest.mark.parametrize("backend", ["emulator", "checked", "cuda"], indirect=True)
-
-
-def draw(rng, case, dtype, arrange=np.array):
-    """x, weight and dy; x and dy laid out by `arrange`."""
-    plain = case.arrays(rng, dtype)
-    return {name: a if name == "weight" else arrange(a) for name, a in plain.items()}
 
 
 def check(backend, rng, case, direction, dtype, arrange=np.array, limit=PLENTY):
@@ -114,7 +108,8 @@ def test_epilogue(backend, rng, monkeypatch, direction, arrange, limit):
 @pytest.mark.parametrize("kind", ["reversed", "stepped", "transposed"])
 def test_views(backend, rng, direction, kind):
     case, output = CASES["everything"], DIRECTIONS[direction]
-    arrays = {name: view_of(array, kind) for name, array in draw(rng, case, "float32").items()}
+    plain = draw(rng, case, "float32", np.array)
+    arrays = {name: view_of(array, kind) for name, array in plain.items()}
     got = Run(backend, "implicit_gemm")(case, direction, arrays)
     assert_matches(got, case.expected(output, **arrays), "float32", case.terms(output))
 
@@ -123,7 +118,7 @@ def test_views(backend, rng, direction, kind):
 def test_offsets_beyond_2_to_the_31(rng, direction):
     """Two images further apart than 32 bits reach."""
     case, output = Case(2, 3, 5, 4, 2, (3, 2)), DIRECTIONS[direction]
-    arrays = draw(rng, case, "float32")
+    arrays = draw(rng, case, "float32", np.array)
     arrays["x"] = far_apart(arrays["x"])
     with pycnn.use_backend("emulator", checked=False):
         got = Run(_Plain, "implicit_gemm")(case, direction, arrays)
@@ -141,7 +136,7 @@ class _Plain:
 @each_direction
 def test_deterministic(backend, rng, monkeypatch, direction):
     case = Case(2, 40, 9, 8, 33, (3, 2))
-    arrays, run = draw(rng, case, "float32"), Run(backend, "implicit_gemm")
+    arrays, run = draw(rng, case, "float32", np.array), Run(backend, "implicit_gemm")
     same_under_all_schedules(
         backend, monkeypatch, lambda: backend.array(run(case, direction, arrays))
     )

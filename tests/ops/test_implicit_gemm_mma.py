@@ -2,8 +2,20 @@
 
 import numpy as np
 import pytest
-from conv_plans import DIRECTIONS, Case, Run, channels_last, misaligned, padded, view, with_end
-from op_checks import assert_matches, same_under_all_schedules
+from conv_plans import (
+    DIRECTIONS,
+    Case,
+    Run,
+    by_its_name,
+    channels_last,
+    deterministic,
+    draw,
+    misaligned,
+    padded,
+    view,
+    with_end,
+)
+from op_checks import assert_matches
 
 import pycnn
 from pycnn.emulator import counting
@@ -33,12 +45,6 @@ each_direction = pytest.mark.parametrize("direction", DIRECTIONS)
 #: The least that a segment of a sum adds up: these sums have fewer terms than the first.
 each_length = pytest.mark.parametrize("segment", [2**20, 32], ids=["one launch", "segments"])
 on_kernels = pytest.mark.parametrize("backend", ["emulator", "checked", "cuda"], indirect=True)
-
-
-def draw(rng, case, dtype="float16", arrange=channels_last):
-    """x, weight and dy; x and dy laid out by `arrange`."""
-    plain = case.arrays(rng, dtype)
-    return {name: a if name == "weight" else arrange(a) for name, a in plain.items()}
 
 
 def check(backend, rng, case, direction, dtype="float16", arrange=channels_last, limit=PLENTY):
@@ -170,13 +176,7 @@ class _Plain:
 @on_kernels
 @each_direction
 def test_deterministic(backend, rng, monkeypatch, direction):
-    case = Case(2, 40, 9, 8, 32, (3, 2))
-    arrays, run = draw(rng, case), Run(backend, NAME)
-    same_under_all_schedules(
-        backend,
-        monkeypatch,
-        lambda: backend.array(run(case, direction, arrays, channels_last)),
-    )
+    deterministic(backend, rng, monkeypatch, direction, NAME)
 
 
 @pytest.mark.parametrize("backend", ["checked"], indirect=True)
@@ -225,13 +225,7 @@ def test_bias_is_loaded_once_and_residual_in_whole_chunks(backend, rng, monkeypa
 @on_kernels
 @pytest.mark.parametrize("algo", [NAME, "auto"])
 def test_by_its_name(backend, rng, algo):
-    x = rng.standard_normal((2, 9, 7, 72)).astype(np.float16)
-    weight, bias = rng.standard_normal((88, 72, 3, 2)).astype(np.float16), np.ones(88, np.float16)
-    operands = [backend.array(array) for array in (x, weight, bias)]
-    got = pycnn.conv2d(*operands, padding=1, layout="NHWC", algo=algo)
-    case = Case(2, 72, 9, 7, 88, (3, 2))
-    want = case.expected("y", x.transpose(0, 3, 1, 2), weight, None) + 1
-    assert_matches(got, want.transpose(0, 2, 3, 1), "float16", 72 * 6, backend)
+    by_its_name(backend, rng, algo)
 
 
 def test_refuses_what_has_no_chunks():

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 from broken import MISTAKES_OF_STAGES, run_broken
-from conv_plans import DIRECTIONS, Case, Run, channels_last, misaligned, padded, view
+from conv_plans import DIRECTIONS, Case, Run, channels_last, draw, misaligned, padded, view
 from op_checks import assert_matches
 
 import pycnn
@@ -32,11 +32,6 @@ each_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
 on_kernels = pytest.mark.parametrize("backend", ["emulator", "checked", "cuda"], indirect=True)
 
 
-def draw(rng, case, arrange=channels_last):
-    plain = case.arrays(rng, "float32")
-    return {name: a if name == "weight" else arrange(a) for name, a in plain.items()}
-
-
 def check(got, case, name, output, arrays):
     """Within what theory allows, element by element.
 
@@ -59,7 +54,7 @@ def check(got, case, name, output, arrays):
 @each_direction
 @each_algorithm
 def test_matches_oracle(backend, rng, case, direction, name):
-    arrays, output = draw(rng, case), DIRECTIONS[direction]
+    arrays, output = draw(rng, case, "float32"), DIRECTIONS[direction]
     got = Run(backend, name, PLENTY)(case, direction, arrays, channels_last)
     check(got, case, name, output, arrays)
 
@@ -70,7 +65,7 @@ def test_matches_oracle(backend, rng, case, direction, name):
 def test_larger_tiles(backend, rng, monkeypatch, direction, name):
     monkeypatch.setattr(conv_implicit, "TILES", (128, 128))
     case, output = Case(1, 68, 9, 8, 84, (3, 2)), DIRECTIONS[direction]
-    arrays = draw(rng, case)
+    arrays = draw(rng, case, "float32")
     check(Run(backend, name)(case, direction, arrays, channels_last), case, name, output, arrays)
 
 
@@ -79,7 +74,7 @@ def test_larger_tiles(backend, rng, monkeypatch, direction, name):
 @each_algorithm
 def test_segments(backend, rng, direction, name):
     case, output = Case(2, 68, 14, 13, 76, (3, 2)), DIRECTIONS[direction]
-    arrays = draw(rng, case)
+    arrays = draw(rng, case, "float32")
     got = Run(backend, name, PLENTY)(case, direction, arrays, channels_last)
     check(got, case, name, output, arrays)
 
@@ -88,7 +83,7 @@ def test_segments(backend, rng, direction, name):
 @pytest.mark.parametrize("filters", [44, 42], ids=["whole chunks", "a part of one"])
 def test_epilogue(backend, rng, filters):
     case = Case(2, 12, 7, 8, filters, (3, 2), stride=(2, 1))
-    arrays = draw(rng, case)
+    arrays = draw(rng, case, "float32")
     bias = rng.standard_normal(filters).astype(np.float32)
     residual = channels_last(rng.standard_normal(case.y_shape).astype(np.float32))
     finish = Epilogue(bias=1, residual=view(residual).strides, activation="relu")
@@ -104,7 +99,7 @@ def test_epilogue(backend, rng, filters):
 def test_views(backend, rng, direction, arrange):
     """Of what is read and of what is written."""
     case, output, name = CASES["everything"], DIRECTIONS[direction], ALGORITHMS[0]
-    arrays = draw(rng, case, arrange)
+    arrays = draw(rng, case, "float32", arrange)
     got = Run(backend, name)(case, direction, arrays, arrange)
     check(got, case, name, output, arrays)
 
@@ -137,7 +132,7 @@ def test_traffic(backend, rng, monkeypatch, direction, tile, name):
     monkeypatch.setattr(conv_implicit, "SEGMENT", 2**20)
     case = Case(1, tile, 12, 11, tile, (3, 1), ((1, 1), (0, 0)))
     with counting() as counted:
-        Run(backend, name)(case, direction, draw(rng, case), channels_last)
+        Run(backend, name)(case, direction, draw(rng, case, "float32"), channels_last)
     counters = counted.of(name)
     assert counters.bank_conflicts == 0
     assert counters.sectors_per_load <= 16  # 32 threads, 16 bytes each

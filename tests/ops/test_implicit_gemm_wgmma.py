@@ -7,9 +7,18 @@ In the emulator it runs by PTX for sm_90a, which is what is asked for here.
 import numpy as np
 import pytest
 from broken import run_broken
-from conv_plans import Case, Run, channels_last, misaligned, with_end
+from conv_plans import (
+    Case,
+    Run,
+    by_its_name,
+    channels_last,
+    deterministic,
+    draw,
+    misaligned,
+    with_end,
+)
 from hopper import HOPPER, on_hopper
-from op_checks import assert_matches, counted, same_under_all_schedules
+from op_checks import assert_matches, counted
 from test_gemm_wgmma import MISTAKES as OF_THE_RING, MISTAKES_OF_CLUSTERS
 
 import pycnn
@@ -72,12 +81,6 @@ each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 on_kernels = pytest.mark.parametrize("backend", ["emulator", "checked", "cuda"], indirect=True)
 checked = pytest.mark.parametrize("backend", ["checked"], indirect=True)
 pytestmark = pytest.mark.usefixtures(on_hopper.__name__)
-
-
-def draw(rng, case, dtype="float16", arrange=channels_last):
-    """x, weight and dy; images laid out by `arrange`."""
-    plain = case.arrays(rng, dtype)
-    return {name: a if name == "weight" else arrange(a) for name, a in plain.items()}
 
 
 def check(
@@ -370,11 +373,7 @@ def test_a_weight_with_channels_innermost_is_read_where_it_lies(backend, rng):
 @checked
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_deterministic(backend, rng, monkeypatch, direction):
-    case = Case(2, 40, 9, 8, 32, (3, 2))
-    arrays, run = draw(rng, case), Run(backend, NAME)
-    same_under_all_schedules(
-        backend, monkeypatch, lambda: backend.array(run(case, direction, arrays, channels_last))
-    )
+    deterministic(backend, rng, monkeypatch, direction, NAME)
 
 
 @checked
@@ -404,13 +403,7 @@ def test_traffic_of_pixels_apart(backend, rng):
 @on_kernels
 @pytest.mark.parametrize("algo", [NAME, "auto"])
 def test_by_its_name(backend, rng, algo):
-    x = rng.standard_normal((2, 9, 7, 72)).astype(np.float16)
-    weight, bias = rng.standard_normal((88, 72, 3, 2)).astype(np.float16), np.ones(88, np.float16)
-    operands = [backend.array(array) for array in (x, weight, bias)]
-    got = pycnn.conv2d(*operands, padding=1, layout="NHWC", algo=algo)
-    case = Case(2, 72, 9, 7, 88, (3, 2))
-    want = case.expected("y", x.transpose(0, 3, 1, 2), weight, None) + 1
-    assert_matches(got, want.transpose(0, 2, 3, 1), "float16", 72 * 6, backend)
+    by_its_name(backend, rng, algo)
 
 
 @checked

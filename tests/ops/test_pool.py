@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from op_checks import assert_matches, behind, far_apart, numeric_gradient, view_of
+from op_checks import assert_matches, behind, far_apart, numeric_gradient, refused_on_both, view_of
 
 import pycnn
 from pycnn.define._pool_lp import LP_POOL_BACKWARD
@@ -408,12 +408,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("case", BAD)
-@pytest.mark.parametrize("selected", ["reference", "emulator"])
-def test_bad_input(selected, case):
-    call, error, message = BAD[case]
-    with pycnn.use_backend(selected), pytest.raises(error, match=message):
-        call()
+test_bad_input = refused_on_both(BAD)
 
 
 #: (N, H, W, C), window, settings: strips of several rows, ragged columns, padding on one side only,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from hopper import on_hopper, spaced
-from op_checks import counted
+from op_checks import counted, drawn
 
 import pycnn
 from pycnn.plan import conv_int8
@@ -18,11 +18,6 @@ NO_ZEROS = {"a_zero_point": None, "b_zero_point": None}
 on_kernels = pytest.mark.parametrize("backend", ["emulator", "checked", "cuda"], indirect=True)
 checked = pytest.mark.parametrize("backend", ["checked"], indirect=True)
 pytestmark = pytest.mark.usefixtures(on_hopper.__name__)
-
-
-def drawn(rng, shape, dtype):
-    limits = np.iinfo(dtype)
-    return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
 
 
 def operands(rng, m=M, n=N, k=K, a="int8", b="int8", y="int8"):

@@ -1,4 +1,4 @@
-"""Kernels and a cache in temporary folders; skips where the compile extra is missing."""
+"""Kernels in a temporary folder; skips where the compile extra is missing."""
 
 import re
 from collections.abc import Callable
@@ -6,15 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pycnn.runtime import cubin, nvrtc, sources
+from pycnn.runtime import cubin, sources
 from pycnn.runtime.extras import MissingExtra
-
-
-@pytest.fixture
-def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("PYCNN_CACHE_DIR", str(folder))
-    return folder
 
 
 @pytest.fixture
@@ -47,14 +40,6 @@ def defined_entries() -> dict[str, str]:
             )
             found[name] = path.relative_to(sources.kernel_dir()).as_posix()
     return found
-
-
-@pytest.fixture
-def needs_nvrtc() -> None:
-    try:
-        nvrtc.version()
-    except MissingExtra as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -16,11 +16,7 @@ from pycnn.runtime import gate, nvrtc
 from pycnn.runtime.cubin import Resources
 from pycnn.runtime.extras import MissingExtra
 
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("PYCNN_CACHE_DIR", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache_dir")
 
 
 def test_kernels_lists_every_entry_with_file_and_purpose(
@@ -144,21 +140,21 @@ def test_an_error_nobody_expects_keeps_its_traceback(monkeypatch: pytest.MonkeyP
         cli.main(["cache"])
 
 
-def test_cache_path_size_and_clear(own_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cache_path_size_and_clear(cache_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from pycnn.runtime import cache
 
     cache.get_or_build(cache.key("one"), ".bin", lambda path: path.write_bytes(bytes(2**20)))
     assert cli.main(["cache", "path"]) == 0
-    assert capsys.readouterr().out == f"{own_cache}\n"
+    assert capsys.readouterr().out == f"{cache_dir}\n"
     assert cli.main(["cache"]) == 0
-    assert capsys.readouterr().out == f"1 entries, 1.0 MiB in {own_cache}\n"
+    assert capsys.readouterr().out == f"1 entries, 1.0 MiB in {cache_dir}\n"
     assert cli.main(["cache", "clear"]) == 0
-    assert capsys.readouterr().out == f"removed 1 entries from {own_cache}\n"
-    assert list(own_cache.iterdir()) == []
+    assert capsys.readouterr().out == f"removed 1 entries from {cache_dir}\n"
+    assert list(cache_dir.iterdir()) == []
 
 
 def test_info_as_json_describes_this_machine(
-    own_cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    cache_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYCNN_BACKEDN", "emulator")
     assert cli.main(["info", "--json"]) == 0
@@ -166,7 +162,7 @@ def test_info_as_json_describes_this_machine(
     assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert found["versions"]["numpy"] == np.__version__
     assert found["versions"]["pycnn"] == pycnn.__version__
-    assert found["cache"] == {"path": str(own_cache), "entries": 0, "bytes": 0, "problem": ""}
+    assert found["cache"] == {"path": str(cache_dir), "entries": 0, "bytes": 0, "problem": ""}
     assert [status["name"] for status in found["backends"]] == ["cuda", "emulator", "reference"]
     assert found["backends"][2]["available"]
     assert "PYCNN_BACKEDN" in found["unknown_variables"]

@@ -12,19 +12,11 @@ import pytest
 
 from pycnn import data, train
 from pycnn.cli import main
-from pycnn.runtime import workers
 from pycnn.runtime.extras import install
 from pycnn.train import commands, sweep
 
 WORDS = ["--width", "0.2", "--epochs", "2", "--batch", "50"]
 VARY = ["--vary", "lr=0.003,0.01", "--vary", "optimizer=sgd,adam"]
-
-
-@pytest.fixture(scope="module")
-def client():
-    pytest.importorskip("distributed", reason=f"distributed is not installed; {install('sweep')}")
-    with workers.local(workers.of_workers(2, [], 2)) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,7 @@ BODY = f"""{REGS}
 
 
 @pytest.fixture
-def text(monkeypatch, tmp_path):
-    monkeypatch.setenv("PYCNN_CACHE_DIR", str(tmp_path / "cache"))
+def text(cache_dir):
     return entry(BODY, ".param .u64 x")
 
 
