@@ -28,11 +28,11 @@ def windows_map(x: View, problem: Problem, name: str, pixels: int) -> TensorMap:
     least, most = CORNERS
     if min(*lower, *upper) < least or max(*lower, *upper) > most:
         raise Unsupported(
-            f"windows that begin from {lower} on and end {upper} beyond the last pixel; allowed: "
-            f"{least} to {most}"
+            f"windows that begin from {lower} on and end {upper} beyond the last pixel of {name}; "
+            f"allowed: {least} to {most}"
         )
     if max(problem.stride) > MAX_STEP:
-        raise Unsupported(f"stride {problem.stride}; allowed: up to {MAX_STEP}")
+        raise Unsupported(f"stride {problem.stride} over {name}; allowed: up to {MAX_STEP}")
     whole = images_map(x, name, pixels)
     return replace(whole, corners=(lower, upper), steps=tuple(problem.stride))
 

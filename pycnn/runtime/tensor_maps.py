@@ -67,10 +67,13 @@ def _strides(described: TensorMap) -> tuple[int, ...]:
 
 def _encoded(described: TensorMap, array: Any) -> emulator.TensorMap:
     common: dict[str, Any] = {"swizzle": described.swizzle, "dtype": described.dtype}
-    if described.corners is None:
-        return emulator.tensor_map(array, described.box, **common)
-    pixels, channels = described.box
-    return emulator.tensor_map_im2col(
-        array, *described.corners, channels, pixels,
-        element_strides=(1, *described.steps, 1), **common,
-    )  # fmt: skip
+    try:
+        if described.corners is None:
+            return emulator.tensor_map(array, described.box, **common)
+        pixels, channels = described.box
+        return emulator.tensor_map_im2col(
+            array, *described.corners, channels, pixels,
+            element_strides=(1, *described.steps, 1), **common,
+        )  # fmt: skip
+    except ValueError as error:
+        raise ValueError(f"tensor map of {described.array.name}: {error}") from None

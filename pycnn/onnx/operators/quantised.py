@@ -11,8 +11,12 @@ from pycnn.onnx.operators.arrays import normal_axis
 from pycnn.onnx.operators.casting import dtype_of, to_float8
 from pycnn.onnx.operators.convolution import check_kernel, geometry
 from pycnn.onnx.operators.registry import operator
+from pycnn.runtime.active import active_backend
 
 Ints = Sequence[int] | None
+
+#: Channels of a group are a multiple of so many where tensor cores multiply them.
+CHUNK = 16
 
 #: Least and largest value of the integers that are narrower than a byte.
 _NARROW = {"int4": (-8, 7), "uint4": (0, 15), "int2": (-2, 1), "uint2": (0, 3)}
@@ -113,6 +117,17 @@ def _vector(value: Any) -> Any:
     return value.reshape(()) if value is not None and value.size == 1 else value
 
 
+def _convolved(function: Any, x: Any, *others: Any, groups: int, **settings: Any) -> Any:
+    """With channels last where kernels have tensor cores for it; so they stay for the next one."""
+    kernels = hasattr(x, "get") or active_backend() != "reference"
+    if not kernels or x.shape[1] // groups % CHUNK:
+        return function(x, *others, groups=groups, **settings)
+    last = x.transpose(0, 2, 3, 1)
+    if not last.flags.c_contiguous:
+        last = pycnn.permute(x, (0, 2, 3, 1))
+    return function(last, *others, groups=groups, layout="NHWC", **settings).transpose(0, 3, 1, 2)
+
+
 @operator("ConvInteger", kernels=True)
 def conv_integer(
     x: Any,
@@ -129,7 +144,7 @@ def conv_integer(
 ) -> Any:
     check_kernel(kernel_shape, w)
     settings = _settings(x, w, auto_pad, dilations, group, pads, strides)
-    return pycnn.conv2d_integer(x, w, _vector(x_zero), _vector(w_zero), **settings)
+    return _convolved(pycnn.conv2d_integer, x, w, _vector(x_zero), _vector(w_zero), **settings)
 
 
 @operator("QLinearConv", kernels=True)
@@ -153,7 +168,7 @@ def qlinear_conv(
 ) -> Any:
     check_kernel(kernel_shape, w)
     settings = _settings(x, w, auto_pad, dilations, group, pads, strides)
-    return pycnn.qlinear_conv2d(
-        x, _vector(x_scale), _vector(x_zero), w, _vector(w_scale), _vector(w_zero),
-        _vector(y_scale), _vector(y_zero), b, **settings,
+    return _convolved(
+        pycnn.qlinear_conv2d, x, _vector(x_scale), _vector(x_zero), w, _vector(w_scale),
+        _vector(w_zero), _vector(y_scale), _vector(y_zero), b, **settings,
     )  # fmt: skip
