@@ -3,7 +3,7 @@
 All three directions are C[m, n] = sum over k of A[m, k] B[k, n], as
 told in kernels/include/pycnn/implicit_gemm.cuh. Where C has too few tiles for a GPU, or a gradient
 of the weight sums over many images, the sums are cut into segments: their number depends on the
-problem and the workspace limit alone, and a second launch adds them up in their order.
+problem, the workspace limit and the GPU alone, and a second launch adds them up in their order.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from math import prod
 import numpy as np
 
 from pycnn.define.views import View
+from pycnn.plan import estimate
 from pycnn.plan._copy import Place, copy_launch
 from pycnn.plan._implicit import HEADER, Index, Product
 from pycnn.plan._strided import row_major
@@ -38,12 +39,16 @@ ELEMENTS = 1024
 #: its way to memory and back; and, of all outputs together, one more launch. Predicted.
 SMALLER, ENDS, STORED, LAUNCH = 1.2, 28, 60, 400_000
 
-#: The least that a segment adds up: below that, storing partial sums costs more than it brings.
-SEGMENT = 256
+#: The least that a segment adds up where no time is known: below that, storing partial sums costs
+#: more than it brings; and where times are compared.
+SEGMENT, SHORTEST = 256, 32
+
+#: Segments that are tried, besides those that give all multiprocessors as many blocks.
+CUTS = frozenset((1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96))
 
 #: Elements of a weight from which on it is turned through shared memory, not element by element:
 #: predicted for an H200, where few blocks of that wait long for each other's loads.
-MANY_WEIGHTS = 2**20
+MANY_WEIGHTS = 2**17
 
 #: The array in the workspace that holds the sums of segments.
 PARTIAL = "partial"
@@ -295,8 +300,7 @@ def _launches(
     """One launch, or two where the sums are cut into segments; and how many sums are stored."""
     sums = sums_of(problem, product)
     most = limit // max(1, sums * problem.sum_size)
-    _, small = tiler(problem, product, TILES[0])
-    tile, segments = choose(problem, product, most, alike=small.alike, small=small.small)
+    tile, segments = choose(problem, product, most, tiler)
     cut, tiling = tiler(problem, product, tile)
     segment = ceil_div(cut.k.count, segments * tiling.depth) * tiling.depth
     segments = max(1, ceil_div(cut.k.count, max(1, segment)))
@@ -313,7 +317,6 @@ def launches_of(
     problem: Problem, product: Product, tiler: Tiler, tile: int, segments: int, *, parts: bool
 ) -> list[Launch]:
     """The product, its sums in so many segments, and what adds up the `parts` if it makes those."""
-    outputs = sums_of(problem, product)
     product, tiling = tiler(problem, product, tile)
     segment = ceil_div(product.k.count, segments * tiling.depth) * tiling.depth
     grid, params = blocks_of(problem, product, tiling, tile, segments, segment)
@@ -324,24 +327,34 @@ def launches_of(
     main = Launch(tiling.kernel, grid, (tiling.threads, 1, 1), (*operands, *end))
     if partial is None:
         return [main]
+    kernel, threads = _adder(problem, product, tiling, tile)
+    grid = flat_grid(threads, THREADS, "the outputs")
+    add = Launch(kernel, grid, (THREADS, 1, 1), (partial, product.c, *end))
+    return [main, add]
+
+
+def _adder(problem: Problem, product: Product, tiling: Tiling, tile: int) -> tuple[Kernel, int]:
+    """What adds up the sums of segments, and how many threads of it have some."""
+    outputs = sums_of(problem, product)
     _, plain = multiply_elements(problem, product, tile)
     # Sums of a thread: as many as 16 bytes hold where they are neighbours, as the kernel asks, too.
     width = 16 // problem.sum_size
     several = outputs < 2**31 and tiling.m_major and product.m % width == 0
-    add = Launch(
-        replace(plain.kernel, entry="implicit_gemm_finish"),
-        flat_grid(outputs // width if several else outputs, THREADS, "the outputs"),
-        (THREADS, 1, 1),
-        (partial, product.c, *end),
-    )
-    return [main, add]
+    kernel = replace(plain.kernel, entry="implicit_gemm_finish")
+    return kernel, outputs // width if several else outputs
 
 
 def blocks_of(
-    problem: Problem, product: Product, tiling: Tiling, tile: int, segments: int, segment: int
+    problem: Problem,
+    product: Product,
+    tiling: Tiling,
+    tile: int | Ints,
+    segments: int,
+    segment: int,
 ) -> tuple[tuple[int, int, int], np.void]:
     """Grid and struct ImplicitParams of a product in so many segments of so many indices of k."""
-    tiles = ceil_div(product.m, tile), ceil_div(product.n.count, tile)
+    edges = (tile, tile) if isinstance(tile, int) else tile
+    tiles = tuple(map(ceil_div, (product.m, product.n.count), edges))
     top, left = problem.pad_begin
     _, x_c, x_h, x_w = problem.x.strides
     grid = flat_grid(prod(tiles) * problem.groups * segments, 1, "the tiles")
@@ -372,27 +385,72 @@ def blocks_of(
 
 
 def choose(
-    problem: Problem, product: Product, most: int, *, alike: bool = False, small: bool = False
+    problem: Problem, product: Product, most: int, tiler: Tiler | None = None
 ) -> tuple[int, int]:
     """The tile, and into how many segments, `most` at most, the sums are cut.
 
-    A rule of thumb, not yet measured on a GPU: the larger tile where C is larger than the smaller
-    one in both directions, and segments of it fill a GPU. Where outputs take as long in either,
-    what leaves the busiest multiprocessor the least to do.
+    What is estimated to take the least time on the GPU at hand. Where the time of a kernel is not
+    known, or no `tiler` is named, by a rule of thumb, not yet measured on a GPU: the larger tile
+    where C is larger than the smaller one in both directions, and segments of it fill a GPU; where
+    outputs take as long in either, what leaves the busiest multiprocessor the least to do.
     """
+    if tiler and (fastest := by_time(problem, product, most, tiler)):
+        return fastest
     least, large = TILES
-
-    def blocks(tile: int) -> int:
-        return ceil_div(product.m, tile) * ceil_div(product.n.count, tile) * problem.groups
-
+    small = tiler(problem, product, least)[1] if tiler else None
     most = max(1, min(most, product.k.count // SEGMENT))
-    both = min(product.m, product.n.count) > least and not small
-    if alike:
+    edges = _edges(product, small)
+    if small and small.alike:
         cuts = range(1, min(most, target().processors) + 1)  # with more than that, rounds grow
-        ways = [(edge, cut) for edge in TILES if both or edge == least for cut in cuts]
-        return min(ways, key=lambda way: _terms_of_busiest(product, blocks(way[0]), *way))
-    tile = large if both and blocks(large) * most >= FILL else least
-    return tile, min(most, ceil_div(FILL, blocks(tile)))
+        ways = [(edge, cut) for edge in edges for cut in cuts]
+        return min(
+            ways, key=lambda way: _terms_of_busiest(product, _tiles(problem, product, way[0]), *way)
+        )
+    fills = large in edges and _tiles(problem, product, large) * most >= FILL
+    tile = large if fills else least
+    return tile, min(most, ceil_div(FILL, _tiles(problem, product, tile)))
+
+
+def _edges(product: Product, small: Tiling | None) -> tuple[int, ...]:
+    """Of the tiles that there are, and that C is larger than the next smaller of."""
+    least, large = TILES
+    both = min(product.m, product.n.count) > least and not (small and small.small)
+    return (least, large) if both else (least,)
+
+
+def _tiles(problem: Problem, product: Product, edge: int) -> int:
+    return ceil_div(product.m, edge) * ceil_div(product.n.count, edge) * problem.groups
+
+
+def by_time(problem: Problem, product: Product, most: int, tiler: Tiler) -> tuple[int, int] | None:
+    """What `choose` does by estimates; None where one is missing, or of a single depth."""
+    gpu, sums = estimate.at_hand(target()), sums_of(problem, product)
+    if sums * product.k.count < estimate.LITTLE:
+        return None
+    views = problem.x, problem.weight, problem.y
+    arrays = sum(prod(view.shape) for view in views) * problem.itemsize
+    most = max(1, min(most, product.k.count // SHORTEST))
+    found: dict[tuple[int, int], float] = {}
+    for edge in _edges(product, tiler(problem, product, TILES[0])[1]):
+        cut, tiling = tiler(problem, product, edge)
+        adder, threads = _adder(problem, product, tiling, edge)
+        main, add = (estimate.cost_of(kernel, gpu.arch) for kernel in (tiling.kernel, adder))
+        if main is None or main.depths[0] == main.depths[1]:
+            return None
+        tiles = _tiles(problem, product, edge)
+        # Besides those that are far apart, what gives all multiprocessors as many blocks.
+        even = {gpu.sms * rounds // tiles for rounds in range(1, 9)}
+        for wanted in sorted(n for n in even | CUTS if 1 <= n <= (most if add else 1)):
+            depth = ceil_div(cut.k.count, wanted * tiling.depth) * tiling.depth
+            number = ceil_div(cut.k.count, max(1, depth))
+            bytes_ = sums * problem.sum_size * number if number > 1 else 0
+            of_tiles = tiling.threads, tiles * number, depth, arrays + bytes_
+            time, _ = estimate.of_blocks(main, *of_tiles, gpu)
+            if add and number > 1:
+                of_sums = THREADS, ceil_div(threads, THREADS), number, bytes_
+                time += estimate.of_blocks(add, *of_sums, gpu)[0] + gpu.launch_us
+            found[edge, wanted] = time
+    return min(found, key=found.__getitem__)
 
 
 def _terms_of_busiest(product: Product, blocks: int, edge: int, cut: int) -> float:

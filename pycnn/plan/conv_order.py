@@ -15,14 +15,11 @@ from pycnn.dtypes import FLOATS
 from pycnn.plan._chunks import in_brief
 from pycnn.plan.conv_algorithm import Algorithm
 from pycnn.plan.conv_problem import Problem, Unsupported
-from pycnn.plan.estimate import Estimate, estimate
+from pycnn.plan.estimate import LITTLE, Estimate, estimate
 from pycnn.runtime.measured import Measured
 
 #: Score from which on an algorithm is not far behind.
 CONTENDS = 30
-
-#: Multiply-adds below which a convolution takes hardly longer than its launch.
-LITTLE = 100_000
 
 
 class Place(NamedTuple):

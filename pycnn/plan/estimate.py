@@ -30,6 +30,9 @@ FILE = Path(__file__).with_name("kernel_costs.json")
 #: Of the queues: finer than predictions are true.
 ACCURACY = 0.01
 
+#: Multiply-adds below which a convolution takes hardly longer than its launch.
+LITTLE = 100_000
+
 #: What each bound of an estimate means.
 WHY = {
     "multipliers": "schedulers, multipliers and registers have no clock to spare",
@@ -126,12 +129,18 @@ def estimate(plan: Plan, arrays: Mapping[str, int]) -> Estimate | None:
 
 def of_launch(launch: Launch, cost: Cost, bytes_: float, gpu: Gpu) -> tuple[float, str]:
     """Microseconds of a launch that touches so many bytes, without what lies between, and bound."""
-    threads = prod(launch.block)
-    warps, blocks = ceil_div(threads, 32), blocks_of(launch)
-    depth = depth_of(launch)
+    threads, blocks, depth = prod(launch.block), blocks_of(launch), depth_of(launch)
+    return of_blocks(cost, threads, blocks, depth, bytes_, gpu, launch.shared)
+
+
+def of_blocks(
+    cost: Cost, threads: int, blocks: int, depth: int, bytes_: float, gpu: Gpu, shared: int = 0
+) -> tuple[float, str]:
+    """The same of so many blocks, of so many threads and bytes of dynamic shared memory each."""
+    warps = ceil_div(threads, 32)
     known = max(depth, cost.depths[0])
     share = 1.0 if cost.depths[0] == cost.depths[1] else depth / known
-    at_once = occupancy(gpu.arch, threads, cost.registers, cost.shared + launch.shared).blocks
+    at_once = occupancy(gpu.arch, threads, cost.registers, cost.shared + shared).blocks
     front, memory, alone, products, l2 = (
         max(0.0, fixed + each * depth, (fixed + each * known) * share)
         for fixed, each in (cost.front, cost.memory, cost.alone, cost.products, cost.l2)

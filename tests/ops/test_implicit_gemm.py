@@ -150,6 +150,7 @@ def test_deterministic(backend, rng, monkeypatch, direction):
 )
 def test_traffic(backend, rng, monkeypatch, direction, arrange, dtype, tile):
     """No bank is asked twice, and a request of a warp takes few more sectors than it must."""
+    monkeypatch.setattr(conv_implicit, "SHORTEST", 2**20)
     monkeypatch.setattr(conv_implicit, "TILES", (64, tile))
     monkeypatch.setattr(conv_implicit, "FILL", 1)
     case = Case(1, 72, 12, 11, 72)

@@ -186,6 +186,7 @@ def test_traffic(backend, rng, monkeypatch, direction, tile):
     """No bank is asked twice, and a request of a warp takes no sector more than it must."""
     monkeypatch.setattr(conv_implicit, "TILES", (tile, tile))
     monkeypatch.setattr(conv_implicit, "SEGMENT", 2**20)
+    monkeypatch.setattr(conv_implicit, "SHORTEST", 2**20)
     case = Case(1, tile, 12, 11, tile)
     with counting() as counted:
         Run(backend, NAME)(case, direction, draw(rng, case), channels_last)
@@ -202,6 +203,7 @@ def test_bias_is_loaded_once_and_residual_in_whole_chunks(backend, rng, monkeypa
     """However many chunks of the same channels a thread finishes: 16 of them here."""
     monkeypatch.setattr(conv_implicit, "TILES", (128, 128))
     monkeypatch.setattr(conv_implicit, "SEGMENT", 2**20)
+    monkeypatch.setattr(conv_implicit, "SHORTEST", 2**20)
     case = Case(1, 16, 16, 16, 128, (1, 1), ((0, 0), (0, 0)))
     blocks, warps = 2, 4
     arrays, ends = draw(rng, case), [{}]

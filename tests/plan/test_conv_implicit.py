@@ -9,10 +9,12 @@ from plan_checks import assert_sound
 
 from pycnn.define.views import View
 from pycnn.plan import conv_implicit
+from pycnn.plan.conv_implicit_mma import FFMA, tiler_of
 from pycnn.plan.conv_phases import MAX_PHASES, phases
 from pycnn.plan.conv_problem import Problem, Unsupported
-from pycnn.runtime.plan import ArraySpec, Buffer
-from pycnn.runtime.target import target
+from pycnn.plan.estimate import estimate
+from pycnn.runtime.plan import ArraySpec, Buffer, Plan
+from pycnn.runtime.target import Target, planned_for, target
 
 PLENTY = 2**40
 OUTPUTS = {"forward": "y", "backward_input": "dx", "backward_weight": "dweight"}
@@ -215,13 +217,56 @@ def test_limits(case):
         plan(direction, of)
 
 
-def test_no_more_cuts_are_tried_than_there_are_multiprocessors(monkeypatch):
+def test_no_more_cuts_are_tried_than_there_are_multiprocessors(monkeypatch, by_rule):
     """More only add rounds; where pixels are many and sums few, memory has room for 100000s."""
     tried, cost = [], conv_implicit._terms_of_busiest
     monkeypatch.setattr(
         conv_implicit, "_terms_of_busiest", lambda *way: tried.append(way) or cost(*way)
     )
-    of = problem(n=64, c=8, h=512, w=512, k=8, r=1, s=1, pad=0)
-    tile, cuts = conv_implicit.choose(of, conv_implicit.weight_product(of), PLENTY, alike=True)
+    of = problem(n=64, c=8, h=512, w=512, k=8, r=1, s=1, pad=0, last=True)
+    product = conv_implicit.weight_product(of)
+    tile, cuts = conv_implicit.choose(of, product, PLENTY, tiler_of(FFMA))
     assert (tile, len(tried)) == (64, target().processors)
     assert 1 < cuts <= target().processors
+
+
+#: Layers of ResNet-50 at batch 1 that have few tiles: 1x1 and 3x3, on 7x7 and on 14x14 pixels.
+FEW_TILES = {
+    "n1c2048h7w7k512r1s1": {"c": 2048, "h": 7, "w": 7, "k": 512, "r": 1, "s": 1, "pad": 0},
+    "n1c512h7w7k512r3s3p1": {"c": 512, "h": 7, "w": 7, "k": 512},
+    "n1c256h14w14k256r3s3p1": {"c": 256, "h": 14, "w": 14, "k": 256},
+}
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("layer", FEW_TILES)
+@pytest.mark.parametrize("on", [Target("sm_90a", 132), Target("sm_80", 108)], ids=lambda t: t.arch)
+def test_sums_are_cut_where_that_is_estimated_to_be_fastest(layer, last, on):
+    """Within 3 % of the best of all ways that there are, and well before that of the rule."""
+    of = problem(n=1, last=last, **FEW_TILES[layer])
+    tiler = tiler_of(FFMA) if last else conv_implicit.multiply_elements
+    product = conv_implicit.forward_product(of)
+    if last:
+        product = replace(product, k=replace(product.k, other=(3 * of.channels, of.channels, 1)))
+
+    def time(tile, cut):
+        launches = conv_implicit.launches_of(of, product, tiler, tile, cut, parts=cut > 1)
+        sizes = dict.fromkeys(("x", "weight", "y"), 0)
+        return estimate(Plan("conv2d", "", tuple(launches), {}), sizes).time_us
+
+    with planned_for(on):
+        found = time(*conv_implicit.choose(of, product, PLENTY, tiler))
+        best = min(time(tile, cut) for tile in (64, 128) for cut in (1, *range(2, 80, 3)))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(conv_implicit, "by_time", lambda *_: None)
+            by_rule = time(*conv_implicit.choose(of, product, PLENTY, tiler))
+    assert found <= 1.03 * best
+    assert found < 0.92 * by_rule
+
+
+def test_what_no_time_is_known_of_is_cut_by_rule(by_rule):
+    of = problem(n=1, **FEW_TILES["n1c2048h7w7k512r1s1"])
+    product = conv_implicit.forward_product(of)
+    assert conv_implicit.by_time(of, product, PLENTY, conv_implicit.multiply_elements) is None
+    tile, segments = conv_implicit.choose(of, product, PLENTY, conv_implicit.multiply_elements)
+    assert (tile, segments) == (64, 2048 // conv_implicit.SEGMENT)

@@ -82,7 +82,7 @@ def test_the_weight_is_turned_where_it_has_to_be():
     plain = replace(problem(), weight=View.contiguous((256, 128, 3, 3), "float16"))
     planned = plan(plain)
     assert_sound(planned, {"x", "weight"})
-    assert [step.kernel.entry for step in planned.launches] == ["im2col", NAME]
+    assert [step.kernel.entry for step in planned.launches] == ["transpose_to_vectors", NAME]
     assert planned.launches[1].maps[1].array == Buffer("weight_last")
     with pytest.raises(ValueError, match="exceeds the workspace"):
         plan(plain, limit=0)
@@ -220,7 +220,7 @@ def test_phases_of_a_gradient():
     planned = conv.plan(strided, "backward_input", NAME, PLENTY)
     assert_sound(planned, {"dy", "weight"})
     copy, *steps = planned.launches
-    assert copy.kernel.entry == "im2col"
+    assert copy.kernel.entry == "transpose_vectors"
     steps = [step for step in steps if step.kernel.entry == NAME]
     assert len(steps) == 6
     taps = [tuple(step.maps[1].shape[1:3]) for step in steps]
