@@ -200,7 +200,8 @@ def cost(pair: Pair, compiled: code.Code, gpu: Gpu, runs: plans.Runs) -> Row:
     }
     used = compiled.resources
     found = Cost(used.registers, used.shared, kind=points[1]["kind"], **lines)
-    return {"from": digest(pair, compiled), "depths": at, "cost": found._asdict()}
+    row = {name: value for name, value in found._asdict().items() if name != "depths"}
+    return {"from": digest(pair, compiled), "depths": at, "cost": row}
 
 
 def digest(pair: Pair, compiled: code.Code) -> str:
