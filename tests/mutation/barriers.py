@@ -23,9 +23,11 @@ from pycnn.testing.problem import every, named
 
 #: A statement that only orders: it can be taken out, and the rest still compiles.
 _WAIT = re.compile(
-    r"(?:__sync(?:threads|warp)|__threadfence\w*|(?:\w+::)?\w*(?:wait|fence)\w*(?:<[^;<>]*>)?|[\w.]+\.sync)"
+    r"(?:__sync(?:threads|warp)|__threadfence\w*|(?:\w+::)?\w*(?:wait|fence)\w*(?:<[^;<>]*>)?"
+    r"|[\w.]+\.sync|cluster_sync)"
     r"\([^;()]*\);"
     r'|asm volatile\("[\w.]*(?:wait|fence|bar\.)[^"]*"[^;]*\);'
+    r"|__syncthreads_or(?=\()"
 )
 
 #: Those of 16 bits, whose tiles come later, are tried last.
@@ -49,8 +51,9 @@ class Barrier:
         return f"{self.file}:{self.line}"
 
     def removed_from(self, text: str) -> str:
-        """`text` with an empty statement instead."""
-        return text[: self.begin] + ";" + text[self.end :]
+        """`text` with an empty statement instead; of a vote each thread's own remains."""
+        instead = ";" if self.statement.endswith(";") else "(bool)"
+        return text[: self.begin] + instead + text[self.end :]
 
 
 def barriers() -> Iterator[Barrier]:

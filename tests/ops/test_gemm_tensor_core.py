@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from broken import run_broken
 from gemm_cases import (
     LAYOUTS,
     TRANSPOSES,
@@ -228,6 +229,19 @@ def broken(old, new, version=SMALL[0], k=360):
 def test_what_is_left_out_is_reported(old, new, error, version):
     with pytest.raises(error):
         broken(old, new, version)
+
+
+def test_a_vote_on_nan_that_only_one_warp_finds_is_of_the_block():
+    step = gemm_launch(
+        Gemm(40, 40, 40, "float32", a=(0, 0, 40, 1), b=(0, 0, 40, 1), c=(0, 0, 40, 1)),
+        *map(Buffer, "abc"), algo="tf32x3", tile=(64, 64),
+    )  # fmt: skip
+    arrays = {name: np.ones((40, 40), np.float32) for name in "abc"}
+    arrays["a"][3] = np.inf
+    vote = "return __syncthreads_or(found);"
+    run_broken(step, arrays, vote, vote)
+    with pytest.raises(KernelError):
+        run_broken(step, arrays, vote, "return found;")
 
 
 @each_small

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from broken import run_broken
 from op_checks import assert_matches, behind, far_apart, numeric_gradient, refused_on_both, view_of
 
 import pycnn
 from pycnn.dtypes import numpy_dtype
-from pycnn.emulator import counting
+from pycnn.emulator import KernelError, counting
+from pycnn.plan import _norm
 from pycnn.reference.oracle import norm as oracle
 from pycnn.runtime.occupancy import occupancy
 from pycnn.runtime.plan import SCALAR, Kernel
@@ -452,6 +454,36 @@ def test_one_value_for_each_channel_where_there_is_a_group(backend):
     x = backend.array(np.array([[1.0, 3.0, 5.0, 5.0]]))
     y = pycnn.group_norm(x, 2, eps=0.0001)
     np.testing.assert_allclose(backend.numpy(y), [[-1, 1, 0, 0]], atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_threads_with_many_rows(backend, rng, dtype, monkeypatch):
+    """More than are added up at once; a first value far away, a large mean, NaN, and overflow."""
+    monkeypatch.setattr(_norm, "BLOCKS_REDUCED", 1)
+    kind = numpy_dtype(dtype)
+    x = rng.standard_normal((3 * 37 * 19, 24)).astype(kind)
+    x[0, 0] = 300
+    x[:, 1] += kind.type(100)
+    x[-1, 2] = NAN
+    x[:, 3] *= kind.type(1e25)
+    x[2000, 4] = -1000
+    with np.errstate(all="ignore"):
+        want = oracle.batch_norm_train(x, None, None, -1, 1e-5)
+    got = pycnn.batch_norm_train(backend.array(x), layout="NHWC")
+    for made, name, expected in zip(got, ("y", "mean", "rstd"), want, strict=False):
+        assert_matches(made, expected, dtype if name == "y" else "float32", len(x), backend)
+
+
+def test_a_vote_on_squares_that_overflow_is_of_the_block(rng):
+    x = (rng.standard_normal((40, 24)) * np.r_[np.ones(23), 1e30]).astype(np.float32)
+    op = TESTED["batch_norm_train"].op
+    views = {"x": view_of(x, "strided")}
+    step = op.plan(op.describe(views, layout="NHWC")).launches[0]
+    arrays = {"x": views["x"], "parts": np.zeros((24, 4), np.float32)}
+    vote = "if (!__syncthreads_or(!fit)) return;"
+    run_broken(step, arrays, vote, vote)
+    with pytest.raises(KernelError):
+        run_broken(step, arrays, vote, "if (fit) return;")
 
 
 def test_offsets_beyond_2_to_the_31(rng):
