@@ -41,10 +41,11 @@ size_t page_size() {
 }  // namespace
 
 #ifdef PYCNN_EMU_ASAN
-// What an abandoned fiber left on its stack is no object any more.
-static void forget_frames(Fiber& fiber) { __asan_unpoison_memory_region(fiber.stack, fiber.size); }
+// What an abandoned fiber left on its stack is no object any more, nor what stacks left that lay
+// here before these.
+static void forget_frames(char* stack, size_t size) { __asan_unpoison_memory_region(stack, size); }
 #else
-static void forget_frames(Fiber&) {}
+static void forget_frames(char*, size_t) {}
 #endif
 
 #if defined(__x86_64__)
@@ -82,7 +83,7 @@ pycnn_emu_start:
 )");
 
 void fiber_prepare(Fiber& fiber, void (*entry)(void*), void* argument) {
-    forget_frames(fiber);
+    forget_frames(fiber.stack, fiber.size);
     auto top = reinterpret_cast<uintptr_t>(fiber.stack + fiber.size) & ~uintptr_t{63};
     auto** sp = reinterpret_cast<void**>(top);
     *--sp = nullptr;                                    // keeps the stack aligned at the call
@@ -121,7 +122,7 @@ asm(".text\n.align 4\n"
     "  mov x0, x19\n  mov x29, xzr\n  blr x20\n  brk #0\n");
 
 void fiber_prepare(Fiber& fiber, void (*entry)(void*), void* argument) {
-    forget_frames(fiber);
+    forget_frames(fiber.stack, fiber.size);
     auto top = reinterpret_cast<uintptr_t>(fiber.stack + fiber.size) & ~uintptr_t{63};
     auto** sp = reinterpret_cast<void**>(top) - 20;
     for (int i = 0; i < 20; ++i) sp[i] = nullptr;
@@ -153,7 +154,7 @@ ucontext_t& context_of(Fiber& fiber) {
 }  // namespace
 
 void fiber_prepare(Fiber& fiber, void (*entry)(void*), void* argument) {
-    forget_frames(fiber);
+    forget_frames(fiber.stack, fiber.size);
     ucontext_t& context = context_of(fiber);
     getcontext(&context);
     context.uc_stack.ss_sp = fiber.stack;
@@ -216,6 +217,7 @@ Stacks::Stacks() : size_(page_size() + kMaxFibers * kStackSize), fibers_(kMaxFib
     void* memory = mmap(nullptr, size_, PROT_READ | PROT_WRITE, flags, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
     base_ = static_cast<char*>(memory);
+    forget_frames(base_, size_);
 }
 
 Stacks::~Stacks() { munmap(base_, size_); }

@@ -378,7 +378,7 @@ def test_faults_are_ours_after_others_have_taken_the_signals():
             wild((1,), (32,), (np.zeros(1, "f4"),))
         assert caught.value.line == 2
         faulthandler.disable()
-        faulthandler.enable()
+        faulthandler.enable(sys.__stderr__)  # what pytest puts there may be no file
     if not enabled:
         faulthandler.disable()
 

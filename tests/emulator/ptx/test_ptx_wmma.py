@@ -15,6 +15,7 @@ from pycnn.emulator import (
     RaceError,
     RawModule,
 )
+from pycnn.runtime import nvrtc
 
 RNG = np.random.default_rng(7)
 needs_nvrtc = pytest.mark.skipif(
@@ -115,6 +116,8 @@ def laid_out(x: np.ndarray, layout: str, pad: int) -> np.ndarray:
 @BOTH
 @pytest.mark.parametrize("kind", CASES)
 def test_products_of_matrices_in_memory(kind, checked):
+    if not any((folder / "crt/mma.h").exists() for folder in nvrtc.cuda_include_dirs()):
+        pytest.skip("CUDA's header crt/mma.h is not installed: pip install nvidia-cuda-crt")
     module = RawModule(
         code=kernels(), via="ptx", arch="sm_80", checked=checked, options=("-std=c++17",)
     )
