@@ -136,10 +136,13 @@ def schema(op: Operation) -> str:
     'softmax(Tensor x, int axis=-1) -> Tensor'
     """
     kinds = {o.name: "Tensor?" if o.optional else "Tensor" for o in op.operands}
+    parameters = inspect.signature(getattr(pycnn, op.name)).parameters
     if op.takes_list:
         kinds = dict.fromkeys(kinds, "Tensor[]")
     declared = ", ".join(
-        f"{kinds[a]} {a}{'=None' * kinds[a].endswith('?')}" if isinstance(a, str) else a.declared
+        f"{kinds[a]} {a}{'=None' * (parameters[a].default is None)}"
+        if isinstance(a, str)
+        else a.declared
         for a in arguments_of(op)
     )
     return f"{op.name}({declared}) -> {'Tensor[]' if gives_many(op) else 'Tensor'}"
