@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.predict import code, gpus, sample
+import pycnn
+from pycnn.dtypes import numpy_dtype
+from pycnn.predict import code, gpus, plans, sample
 from pycnn.predict.model import Prediction, predict
 from pycnn.runtime.files import write_json
 from pycnn.runtime.options import with_json
@@ -50,7 +52,17 @@ def predicted(row: dict[str, Any]) -> tuple[float, Prediction]:
         return _stream(row, gpu)
     if row["source"] == "gpu-roofline":
         return _chains(row, gpu)
+    if row["design"] == "gemm_wgmma":
+        return _hopper(row, gpu)
     return _product(row, gpu)
+
+
+def _hopper(row: dict[str, Any], gpu: gpus.Gpu) -> tuple[float, Prediction]:
+    """By the project's own kernel for Hopper, of the same tiles, clusters, copies and stores."""
+    n, kind = row["size"], numpy_dtype(row["dtype"])
+    a, b = sample.aligned((n, n), kind), sample.aligned((n, n), kind)
+    (found,) = plans.of_call(lambda: pycnn.matmul(a, b.T), gpu).launches
+    return 2 * n**3 / found.time_us / 1e3, found
 
 
 def _predict(
