@@ -41,12 +41,11 @@ struct Output {
     const Epilogue& epilogue;
     const TensorMap& map;
     scalar_t* const c;
-    const index_t m, n;      // its first row and column
-    const int outer, inner;  // of the batch
-    const index_t first;     // offset in C of its first column, in row 0
-    const index_t channel;   // of the first row or column
-    const index_t residual;  // offset of what belongs to `first`
-    const int rows, cols;    // of the tile's, those inside the matrix
+    const index_t m, n;        // its first row and column
+    const int rows, cols;      // of the tile's, those inside the matrix
+    int outer = 0, inner = 0;  // of the batch
+    // Where it begins, in C, among channels and in the residual.
+    index_t first = 0, channel = 0, residual = 0;
 
     __device__ Output(const GemmParams& p, const TensorMap& map, scalar_t* c,
                       const Epilogue& epilogue, BlockCoord blk)
@@ -56,13 +55,21 @@ struct Output {
           c(c),
           m(blk.m),
           n(blk.n),
-          outer(p.batches > 1 ? blk.batch / p.inner : 0),
-          inner(blk.batch - outer * p.inner),
-          first(outer * p.c_outer + inner * p.c_inner + blk.n),
-          channel(inner * p.channel_inner + (p.flags & CHANNEL_BY_ROW ? blk.m : blk.n)),
-          residual(outer * p.residual_outer + inner * p.residual_inner + blk.n * p.residual_col),
-          rows(min(p.m - blk.m, index_t(p.tile_m))),
-          cols(min(p.n - blk.n, index_t(p.tile_n))) {}
+          rows(min(static_cast<int>(p.m - blk.m), static_cast<int>(p.tile_m))),
+          cols(min(static_cast<int>(p.n - blk.n), static_cast<int>(p.tile_n))) {
+        if (p.batches == 1) return;
+        outer = blk.batch / p.inner;
+        inner = blk.batch - outer * p.inner;
+        first = outer * p.c_outer + inner * p.c_inner;
+        channel = inner * p.channel_inner;
+        residual = outer * p.residual_outer + inner * p.residual_inner;
+    }
+    // Where row i of the tile lies; of those beyond the matrix, where its last one does.
+    template <typename Work>
+    __device__ __forceinline__ Row row_of(const Work& work, int i) const {
+        return work.row(m + min(i, rows - 1));
+    }
+    __device__ __forceinline__ scalar_t* at(const Row& row) const { return c + first + row.c + n; }
 };
 
 // Where a map of C has what a warp copies of a piece.
@@ -103,27 +110,33 @@ __device__ __forceinline__ float relu(float x) {
 }
 
 #if PYCNN_JOIN(PYCNN_IS_, SCALAR) != 3
-__device__ __forceinline__ unsigned rounded(float x, float y) {
 #if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 1
-    const __half2 both = __floats2half2_rn(x, y);
+#define PYCNN_PAIR ".f16x2.f32 %0, %1, %2;"
 #else
-    const __nv_bfloat162 both = __floats2bfloat162_rn(x, y);
+#define PYCNN_PAIR ".bf16x2.f32 %0, %1, %2;"
 #endif
-    unsigned bits;
-    memcpy(&bits, &both, sizeof(bits));
-    return bits;
+// NaN stays NaN; below zero nothing is left with RELU.
+template <bool RELU_TOO>
+__device__ __forceinline__ unsigned rounded(float x, float y) {
+    unsigned both;
+    if constexpr (RELU_TOO)
+        asm("cvt.rn.relu" PYCNN_PAIR : "=r"(both) : "f"(y), "f"(x));
+    else
+        asm("cvt.rn" PYCNN_PAIR : "=r"(both) : "f"(y), "f"(x));
+    return both;
 }
 #endif
 
 // Whether whole tiles leave as most do: by boxes or 16 bytes, neighbours in pairs, and no activation
 // but ReLU. Their code is worth a place of its own.
 __device__ __forceinline__ bool easy_end(const GemmParams& p, const Epilogue& e, const void* c) {
-    const auto pairs = [&](const scalar_t* from, index_t step) {
-        return !from || (step == 1 && reinterpret_cast<size_t>(from) % (2 * sizeof(scalar_t)) == 0);
-    };
+    const auto bits = [](const scalar_t* from) { return reinterpret_cast<size_t>(from); };
+    const auto neighbours = [](const scalar_t* from, index_t step) { return !from || step == 1; };
+    const bool aligned = (bits(e.bias) | bits(e.scale) | bits(e.shift)) % (2 * sizeof(scalar_t)) == 0;
     return vectors(p, FLOATS ? C_VECTOR : C_BOXES, c) && !(p.flags & (ACCUMULATE | CHANNEL_BY_ROW)) &&
-           e.p.activation <= RELU && p.channel_inner % 2 == 0 && pairs(e.bias, e.p.bias_k) &&
-           pairs(e.scale, e.p.scale_k) && pairs(e.shift, e.p.shift_k) &&
+           e.p.activation <= RELU && p.channel_inner % 2 == 0 && aligned &
+           neighbours(e.bias, e.p.bias_k) & neighbours(e.scale, e.p.scale_k) &
+           neighbours(e.shift, e.p.shift_k) &&
            (!e.residual || (p.residual_col == 1 && vectors(p, RESIDUAL_VECTOR, e.residual)));
 }
 
@@ -137,15 +150,16 @@ struct LaneSums {
 
     __device__ __forceinline__ void of_columns(float (&with)[COLUMNS / 4], const scalar_t* from,
                                                index_t step) const {
+        const index_t first = out.channel + out.n;
 #pragma unroll
         for (int n = 0; n < COLUMNS / 8; ++n) {
             if constexpr (EASY) {
-                load_pair(with[2 * n], with[2 * n + 1], from + out.channel + j + 8 * n);
+                load_pair(with[2 * n], with[2 * n + 1], from + first + j + 8 * n);
             } else {
 #pragma unroll
                 for (int e = 0; e < 2; ++e)
                     with[2 * n + e] =
-                        to_acc(from[(out.channel + min(j + 8 * n + e, out.cols - 1)) * step]);
+                        to_acc(from[(first + min(j + 8 * n + e, out.cols - 1)) * step]);
             }
         }
     }
@@ -156,7 +170,8 @@ struct LaneSums {
         if (!from) return;
         if (!EASY && out.p.flags & CHANNEL_BY_ROW) {
             const auto of_row = [&](int h) {
-                return to_acc(from[(out.channel + min(i + 8 * h, out.rows - 1)) * step]);
+                const index_t row = out.m + min(i + 8 * h, out.rows - 1);
+                return to_acc(from[(out.channel + row) * step]);
             };
             const float with[2] = {of_row(0), of_row(1)};
 #pragma unroll
@@ -171,7 +186,7 @@ struct LaneSums {
     // Adds what lies beside a row, `from` where column j is.
     __device__ __forceinline__ void beside(Sums& x, const scalar_t* from, int h,
                                            index_t step) const {
-        if (i + 8 * h >= out.rows) return;
+        if (!EASY && i + 8 * h >= out.rows) return;
 #pragma unroll
         for (int n = 0; n < COLUMNS / 8; ++n) {
             float with[2] = {};
@@ -186,22 +201,29 @@ struct LaneSums {
             for (int e = 0; e < 2; ++e) x[4 * n + 2 * h + e] += with[e];
         }
     }
+    // But for the ReLU of an easy end, which 16-bit elements have of being rounded.
     __device__ __forceinline__ void finish(Sums& x, const Row (&rows)[2]) const {
         const Epilogue& e = out.epilogue;
         if (!EASY && out.p.flags & ACCUMULATE) {
 #pragma unroll
-            for (int h = 0; h < 2; ++h) beside(x, out.c + out.first + rows[h].c + j, h, 1);
+            for (int h = 0; h < 2; ++h) beside(x, out.at(rows[h]) + j, h, 1);
         }
         const auto add = [](float a, float b) { return a + b; };
-        by_channel(x, e.bias, e.p.bias_k, add);
         if (EASY && e.scale && e.shift) {
             float scale[COLUMNS / 4], shift[COLUMNS / 4];
             of_columns(scale, e.scale, 1);
             of_columns(shift, e.shift, 1);
+            if (e.bias) {  // (x + bias) scale + shift; a column has two rows
+                float bias[COLUMNS / 4];
+                of_columns(bias, e.bias, 1);
+#pragma unroll
+                for (int n = 0; n < COLUMNS / 4; ++n) shift[n] = fmaf(bias[n], scale[n], shift[n]);
+            }
 #pragma unroll
             for (int n = 0; n < COLUMNS / 2; ++n)
                 x[n] = fmaf(x[n], scale[n / 4 * 2 + n % 2], shift[n / 4 * 2 + n % 2]);
         } else {
+            by_channel(x, e.bias, e.p.bias_k, add);
             by_channel(x, e.scale, e.p.scale_k, [](float a, float b) { return a * b; });
             by_channel(x, e.shift, e.p.shift_k, add);
         }
@@ -209,11 +231,11 @@ struct LaneSums {
             const index_t step = EASY ? 1 : out.p.residual_col;
 #pragma unroll
             for (int h = 0; h < 2; ++h)
-                beside(x, e.residual + out.residual + rows[h].residual + j * step, h, step);
+                beside(x, e.residual + out.residual + rows[h].residual + (out.n + j) * step, h, step);
         }
         if constexpr (!EASY) {
             activate(x, e.p.activation, e.p.slope);
-        } else if (e.p.activation == RELU) {
+        } else if (FLOATS && e.p.activation == RELU) {
 #pragma unroll
             for (int n = 0; n < COLUMNS / 2; ++n) x[n] = relu(x[n]);
         }
@@ -261,7 +283,7 @@ __device__ __forceinline__ void store_floats(const Output& out, const float (&x)
 #pragma unroll
     for (int h = 0; h < 2; ++h)
         if (i + 8 * h < out.rows)
-            store_row(out.c + out.first + rows[h].c + j, x, h, out.cols - j, pairs);
+            store_row(out.at(rows[h]) + j, x, h, out.cols - j, pairs);
 }
 
 // Finishes and stores the rows of a warp, of which a lane has the sums.
@@ -271,7 +293,7 @@ __device__ __forceinline__ void store_tile(const Work& work, const Output& out, 
     constexpr int PARTS = 2 * SUMS / PART_N;
     const int lane = threadIdx.x % 32, pair = lane % 4 * 2, i = own.row + lane / 4;
     if (own.row >= out.rows) return;
-    const Row rows[2] = {work.row(out.m + i), work.row(out.m + i + 8)};
+    const Row rows[2] = {out.row_of(work, i), out.row_of(work, i + 8)};
     if (own.easy && out.cols >= 2 * SUMS) {
 #pragma unroll
         for (int j = 0; j < 2 * SUMS; j += PART_N) {
@@ -299,15 +321,17 @@ __device__ __forceinline__ int place_of(int r, int j) {
 }
 
 // Lays out what a warp has finished, from a column of the piece on.
-template <int SUMS>
+template <bool RELU_TOO = false, int SUMS>
 __device__ __forceinline__ void lay_out(scalar_t* piece, const float (&x)[SUMS], int column,
                                         int lane) {
     const unsigned first =
         shared_address(piece + place_of(lane % 16, column / CHUNK + lane / 16));
 #pragma unroll
     for (int n = 0; n < SUMS; n += 8) {
-        const unsigned of[4] = {rounded(x[n], x[n + 1]), rounded(x[n + 2], x[n + 3]),
-                                rounded(x[n + 4], x[n + 5]), rounded(x[n + 6], x[n + 7])};
+        unsigned of[4];
+#pragma unroll
+        for (int pair = 0; pair < 4; ++pair)
+            of[pair] = rounded<RELU_TOO>(x[n + 2 * pair], x[n + 2 * pair + 1]);
         // Two chunks further on every time: other bits than those of lane and column.
         stmatrix(first ^ n / 4 * CHUNK * static_cast<unsigned>(sizeof(scalar_t)), of);
     }
@@ -317,13 +341,15 @@ __device__ __forceinline__ void lay_out(scalar_t* piece, const float (&x)[SUMS],
 __device__ __forceinline__ void copy_out(const scalar_t* piece, const Output& out,
                                          const Row (&rows)[2], int i, int j, int lane) {
     constexpr int STEP = 32 * CHUNK / PIECE_N;
-    const auto of_row = [&](int r, int h) { return __shfl_sync(~0u, rows[h].c, r % 8 * 4); };
+    const auto of_row = [&](int r, int h) {
+        return Row{__shfl_sync(~0u, rows[h].c, r % 8 * 4), 0};
+    };
     if (vectors(out.p, C_VECTOR, out.c) && out.cols % CHUNK == 0) {
         const int chunk = lane % CHUNK;
 #pragma unroll
         for (int n = 0; n < PIECE_M / STEP; ++n) {
             const int r = n * STEP + lane / CHUNK;
-            scalar_t* const to = out.c + out.first + of_row(r, n / 2) + j;
+            scalar_t* const to = out.at(of_row(r, n / 2)) + j;
             scalar_t x[CHUNK];
             load_vector(x, piece + place_of(r, chunk));
             if (i + r < out.rows && j + chunk * CHUNK < out.cols)
@@ -333,8 +359,8 @@ __device__ __forceinline__ void copy_out(const scalar_t* piece, const Output& ou
     }
 #pragma unroll 1
     for (int r = 0; r < PIECE_M; ++r) {
-        const index_t low = of_row(r, 0), high = of_row(r, 1);
-        scalar_t* const to = out.c + out.first + (r < 8 ? low : high) + j;
+        const Row low = of_row(r, 0), high = of_row(r, 1);
+        scalar_t* const to = out.at(r < 8 ? low : high) + j;
         for (int column = lane; column < PIECE_N; column += 32)
             if (i + r < out.rows && j + column < out.cols)
                 to[column] = piece[place_of(r, column / CHUNK) + column % CHUNK];
@@ -351,7 +377,7 @@ __device__ __forceinline__ void store_tile(const Work& work, const Output& out, 
     Row rows[2] = {};
     const auto find_rows = [&] {
 #pragma unroll
-        for (int h = 0; h < 2; ++h) rows[h] = work.row(out.m + i + 8 * h);
+        for (int h = 0; h < 2; ++h) rows[h] = out.row_of(work, i + 8 * h);
     };
     const auto begin = [&] {
         if (lane == 0) bulk_wait_read<1>();
@@ -373,7 +399,10 @@ __device__ __forceinline__ void store_tile(const Work& work, const Output& out, 
             LaneSums<PIECE_N, true>{out, i, j + pair}.finish(x, rows);
             scalar_t* const piece = own.pieces.of[own.turn++ % 2];
             begin();
-            lay_out(piece, x, 0, lane);
+            if (out.epilogue.p.activation == RELU)
+                lay_out<true>(piece, x, 0, lane);
+            else
+                lay_out(piece, x, 0, lane);
             store(piece, j);
         }
         return;
