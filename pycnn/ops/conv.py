@@ -146,6 +146,12 @@ def conv2d_backward(
         Zeros for an empty batch.
     dbias : array (K,), or None
 
+    Notes
+    -----
+    The algorithms that compute dx as a convolution of `dy` (``implicit_gemm`` and what begins like
+    it) multiply zeros beyond the edges of `dy`: an infinite weight over them gives NaN in dx, where
+    ``direct``, ``im2col`` and PyTorch add up only what there is.
+
     References
     ----------
     V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", 2016, chapter 4.

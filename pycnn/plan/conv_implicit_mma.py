@@ -248,6 +248,8 @@ def require_channels(problem: Problem, direction: str, chunk: int) -> None:
     for name, channels in read[direction].items():
         view = getattr(problem, name)
         array = name if name == "x" or direction == "forward" else "dy"
+        if view.shape[1] == 1:  # then strides do not tell the layouts apart
+            raise Unsupported(f"{array} has one channel; allowed: several, innermost")
         if not view.channels_last:
             raise Unsupported(
                 f"element strides {view.strides} of {array}; allowed: channels innermost"

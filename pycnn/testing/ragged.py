@@ -295,7 +295,11 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
             ("large tiles of weights, in chunks", (1, 1424, 3, 3), (1432, 1424, 1, 1)),
         )
     )
-    + (  # one for each multiprocessor
+    + (  # which large tiles are estimated to be fastest for; one for each multiprocessor
+        (
+            _conv("199 large tiles of chunks", (1, 8, 200, 127), (68, 8, 1, 1), "NHWC"),
+            "implicit_gemm_ffma",
+        ),
         (
             _conv("132 tiles of weights", (1, 1532, 3, 3), (1404, 1532, 1, 1), "NHWC"),
             _BY_CHUNKS[-1],

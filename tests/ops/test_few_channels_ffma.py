@@ -89,6 +89,7 @@ def test_traffic(backend, rng):
         (Case(1, 43, 9, 9, 8), "forward", "387 terms; allowed: up to 15 a side and 384 terms"),
         (Case(1, 3, 9, 9, 8), "backward_weight", "3 channels a group; allowed: multiples of 4"),
         (Case(1, 3, 9, 9, 8, mode="reflect"), "forward", "padding mode 'reflect'"),
+        (Case(1, 1, 9, 9, 8), "forward", "x has one channel; allowed: several, innermost"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
