@@ -6,7 +6,7 @@
 //            a = b = 0 where the statistics did not come from x
 // Layout     dy, x any strides; dx of either layout, contiguous; the rest contiguous
 // Launch     as norm/apply.cu; gradient_parameters a block a channel, gradient_means a block a
-//            statistic, of 32 to 256 threads
+//            statistic, of 32 to 256 threads. Where these are the same, the former does for both
 // Traffic    sums: |dy| + |x| bytes, and |dx| if it is written in the same pass, for given
 //            statistics; gradient: |dy| + |x| + |dx|. 4 and 5 flop an element
 // Range      any extents, 64-bit index arithmetic; gathers and sums in an order that depends on
@@ -20,7 +20,7 @@
 // entry gradient_fixed_planes   those sums, and the gradient of given statistics, likewise
 // entry gradient_fixed_rows     those sums, and the gradient of given statistics, likewise
 // entry gradient_sums_slices    the same of rows that have a statistic each
-// entry gradient_parameters   dweight and dbias from the segments
+// entry gradient_parameters   dweight and dbias from the segments, and means of batch norm
 // entry gradient_means        means of weighted dy and dy * z from the segments
 // entry gradient_planes       gradient with respect to x, elements of a channel being neighbours
 // entry gradient_rows         gradient with respect to x, channels being neighbours
@@ -150,9 +150,16 @@ gradient_sums_slices(const scalar_t* __restrict__ dy, const scalar_t* __restrict
     sums_of_rows<true, false>(dy, x, from, nullptr, parts, p, n);
 }
 
+__device__ __forceinline__ acc_t weight_of(const void* weight, index_t channel,
+                                           const SumsParams& p) {
+    return weight ? parameter(weight, channel * p.weight, p.weight_wide) : acc_t(1);
+}
+
+// `means`: null, or what gradient_means makes, where every channel has a statistic of its own.
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-gradient_parameters(const SumPair* __restrict__ parts, void* __restrict__ dweight,
-                    void* __restrict__ dbias, SumsParams p) {
+gradient_parameters(const SumPair* __restrict__ parts, const void* __restrict__ weight,
+                    void* __restrict__ dweight, void* __restrict__ dbias,
+                    SumPair* __restrict__ means, SumsParams p) {
     __shared__ SumPair shared[LANES];
     const index_t channel = blockIdx.x;
     if (channel >= p.channels) return;  // the whole block
@@ -166,6 +173,9 @@ gradient_parameters(const SumPair* __restrict__ parts, void* __restrict__ dweigh
     if (threadIdx.x != 0) return;
     store_parameter(dbias, channel, p.dbias_wide, all.first);
     store_parameter(dweight, channel, p.dweight_wide, all.second);
+    if (!means) return;
+    const acc_t w = weight_of(weight, channel, p), count = static_cast<acc_t>(p.count);
+    means[channel] = {w * all.first / count, w * all.second / count};
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
@@ -178,9 +188,7 @@ gradient_means(const SumPair* __restrict__ parts, const void* __restrict__ weigh
 #pragma unroll 4
     for (index_t i = threadIdx.x; i < p.group * p.segments; i += blockDim.x) {
         const index_t set = statistic * p.group + i / p.segments;
-        const index_t channel = set % p.channels;
-        const acc_t w =
-            weight ? parameter(weight, channel * p.weight, p.weight_wide) : acc_t(1);
+        const acc_t w = weight_of(weight, set % p.channels, p);
         const SumPair part = parts[statistic * p.group * p.segments + i];
         all.first += w * part.first;
         all.second += w * part.second;

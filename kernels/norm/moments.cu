@@ -24,6 +24,8 @@
 #include <pycnn/norm_planes.cuh>
 #include <pycnn/norm_rows.cuh>
 
+constexpr int AT_ONCE = 2;  // parts that a thread asks for together
+
 struct MergeParams {
     index_t statistics;
     index_t parts;           // of one statistic: neighbours
@@ -75,27 +77,23 @@ moments_rows(const scalar_t* __restrict__ x, Moments* __restrict__ parts, Rows<1
 #pragma unroll 1
     for (int pass = 0; pass < 2; ++pass) {
         ColumnMoments columns;
+        const auto state = [&](int k) -> Moments& { return shared[place_in_rows(t, k)]; };
         t.each_rows<ROWS>([&](index_t row, auto way) {
-        constexpr int N = way.rows;
-            Vec vec[N];
+            Vec vec[way.rows];
             t.load<way.vectors>(x, 0, row, vec);
-            acc_t value[N][VEC_SIZE];
 #pragma unroll
-            for (int r = 0; r < N; ++r) unpack(vec[r].at, value[r]);
-            if (t.has_row(row, N - 1)) {
-                columns.add<N>(value, unit);
-                return;
+            for (int r = 0; r < way.rows; ++r) {
+                if (!t.has_row(row, r)) continue;
+                acc_t value[VEC_SIZE];
+                unpack(vec[r].at, value);
+                if (r == 0 && columns.count == 0) columns.begin(value, unit);
+                columns.add(value, unit);
             }
-#pragma unroll
-            for (int r = 0; r < N; ++r)
-                if (t.has_row(row, r)) columns.add<1>(value + r, unit);
+            if (columns.count > ColumnMoments::MOST - ROWS) columns.settle(state);
         });
-        Moments mine[VEC_SIZE];
-#pragma unroll
-        for (int k = 0; k < VEC_SIZE; ++k)
-            mine[k] = {columns.count, columns.pivot[k], columns.mean[k], columns.squares[k]};
+        if (t.y < t.groups && (columns.count > 0 || !columns.merged)) columns.settle(state);
         bool fit = true;
-        merge_rows(t, mine, shared, [&](index_t part, Moments all) {
+        merge_rows(t, shared, [&](index_t part, Moments all) {
             if (pass == 1 && parts[part].fits()) return;  // this thread has written it
             if (pass == 1) all.count = -all.count;
             fit = fit && all.fits();
@@ -111,18 +109,45 @@ moments_merge(const Moments* __restrict__ parts, const void* __restrict__ runnin
               const void* __restrict__ running_var, acc_t* __restrict__ mean,
               acc_t* __restrict__ rest, acc_t* __restrict__ rstd, void* __restrict__ new_mean,
               void* __restrict__ new_var, MergeParams p) {
-    __shared__ Moments shared[LANES];
+    __shared__ SumPair shared[LANES];
     const index_t statistic = blockIdx.x;
     if (statistic >= p.statistics) return;  // the whole block
+    parts += statistic * p.parts;
+    const acc_t old_mean =
+        new_mean ? parameter(running_mean, statistic * p.mean, p.mean_wide) : acc_t(0);
+    const acc_t old_var =
+        new_var ? parameter(running_var, statistic * p.variance, p.variance_wide) : acc_t(0);
     Moments all;
     acc_t unit = 1;
 #pragma unroll 1
     for (int pass = 0; pass < 2; ++pass) {
-        all = Moments();
-#pragma unroll 4
-        for (index_t i = threadIdx.x; i < p.parts; i += blockDim.x)
-            all.merge(in_units(parts[statistic * p.parts + i], unit));
-        all = merge_block(all, shared);
+        // Sums over the parts, of body(part, mean less the pivot).
+        const auto sums = [&](auto body) {
+            SumPair mine = {};
+            for (index_t first = threadIdx.x; first < p.parts; first += AT_ONCE * blockDim.x) {
+                Moments part[AT_ONCE] = {};
+#pragma unroll
+                for (int k = 0; k < AT_ONCE; ++k)
+                    if (first + k * blockDim.x < p.parts) part[k] = parts[first + k * blockDim.x];
+#pragma unroll
+                for (int k = 0; k < AT_ONCE; ++k) {
+                    if (first + k * blockDim.x >= p.parts) break;
+                    part[k] = in_units(part[k], unit);
+                    mine.merge(body(part[k], (part[k].pivot - all.pivot) + part[k].mean));
+                }
+            }
+            return merge_block(mine, shared);
+        };
+        all.pivot = in_units(parts[0], unit).pivot;
+        const SumPair total = sums([](const Moments& part, acc_t its) {
+            return SumPair{part.count, part.count * its};
+        });
+        all.count = total.first;
+        all.mean = total.second / all.count;
+        all.squares = sums([&](const Moments& part, acc_t its) {
+            const acc_t apart = its - all.mean;
+            return SumPair{part.squares + part.count * apart * apart, 0};
+        }).first;
         if (pass == 1 || all.fits()) break;  // all threads have the same bits
         unit = far_unit<acc_t>();
     }
@@ -134,10 +159,8 @@ moments_merge(const Moments* __restrict__ parts, const void* __restrict__ runnin
     const acc_t fresh = static_cast<acc_t>(p.momentum), kept = static_cast<acc_t>(1 - p.momentum);
     if (new_mean)
         store_parameter(new_mean, statistic, p.mean_wide,
-                        kept * parameter(running_mean, statistic * p.mean, p.mean_wide) +
-                          fresh * whole_mean);
+                        kept * old_mean + fresh * whole_mean);
     if (new_var)
         store_parameter(new_var, statistic, p.variance_wide,
-                        kept * parameter(running_var, statistic * p.variance, p.variance_wide) +
-                          fresh * (all.squares / (all.count - 1) / unit / unit));
+                        kept * old_var + fresh * (all.squares / (all.count - 1) / unit / unit));
 }

@@ -60,6 +60,11 @@ class Channels:
     group: int = 1
     eps: float = 1e-5
 
+    @property
+    def of_batch(self) -> bool:
+        """Whether every channel has one of its own: batch norm."""
+        return not self.per_image and self.group == 1
+
 
 def fixed_statistics(views: Views, dtype: str, channels: Channels, op: str = "batch_norm") -> Plan:
     """Plan of `pycnn.batch_norm`: x, running_mean, running_var, weight and bias to ``y``.
@@ -196,7 +201,7 @@ def own_statistics_backward(
         launches, workspace = moments(views, dtype, channels, {})
         rest = "rest"
     statistics = ("mean", "rstd", rest)
-    summed, more, w = sums(views, dtype, channels, outputs, statistics)
+    summed, more, w = sums(views, dtype, channels, outputs, statistics, means=bool(elements))
     if not elements:  # the sums of nothing are zero all the same
         return _plan(op, w, summed, outputs, more)
     operands = [views["dy"].strides, x.strides, row_major(x.shape)]
@@ -208,17 +213,19 @@ def own_statistics_backward(
 def gradient(
     views: Views, dtype: str, channels: Channels, outputs: Specs, statistics: Statistics, w: Walk,
     dy: str, operands: list[Ints],
-) -> tuple[tuple[Launch, Launch], Specs]:  # fmt: skip
+) -> tuple[tuple[Launch, ...], Specs]:  # fmt: skip
     """``dx`` from `dy` and its sums, which the walk `w` has left: launches and workspace.
 
-    `operands` are the strides of dy, x and dx.
+    `operands` are the strides of dy, x and dx. Means of batch norm come from `merge_sums`.
     """
     count = w.sets // channels.group
     workspace = {"means": ArraySpec((count, PAIR), computed_in(dtype))}
-    grid, block = block_each(count, channels.group * w.segments)
-    arguments = (Buffer("sums"), optional(views, "weight"), Buffer("means"))
-    params = _sums_params(views, dtype, channels, outputs, w)
-    means = Launch(kernel("gradient", "gradient_means", dtype), grid, block, (*arguments, params))
+    means: tuple[Launch, ...] = ()
+    if not channels.of_batch:
+        grid, block = block_each(count, channels.group * w.segments)
+        params = _sums_params(views, dtype, channels, outputs, w)
+        arguments = (Buffer("sums"), optional(views, "weight"), Buffer("means"), params)
+        means = (Launch(kernel("gradient", "gradient_means", dtype), grid, block, arguments),)
     w = walked(views["x"].shape, operands, dtype, channels, reduced=False)
     gradient = Launch(
         kernel("gradient", f"gradient_{w.name}", dtype),
@@ -230,7 +237,7 @@ def gradient(
             parameters(views, dtype, channels, statistics),
         ),
     )
-    return (means, gradient), workspace
+    return (*means, gradient), workspace
 
 
 def sums(
@@ -241,8 +248,9 @@ def sums(
     statistics: Statistics,
     *,
     dx: bool = False,
+    means: bool = False,
 ) -> tuple[tuple[Launch, ...], Specs, Walk]:
-    """``dweight`` and ``dbias``, and ``dx`` of given statistics if asked for."""
+    """``dweight`` and ``dbias``, and ``dx`` of given statistics or ``means`` if asked for."""
     x = views["x"]
     operands = [views["dy"].strides, x.strides, row_major(x.shape)]
     w = walked(x.shape, operands, dtype, channels)
@@ -257,18 +265,23 @@ def sums(
             *(Buffer("sums"), w.parameters, parameters(views, dtype, channels, statistics)),
         ),
     )
-    merged = merge_sums(views, dtype, channels, outputs, w)
+    merged = merge_sums(views, dtype, channels, outputs, w, means=means)
     workspace = {"sums": _norm.partial(w, PAIR, dtype)}
     launches = (of_segments, merged) if prod(x.shape) else (merged,)
     return launches, workspace, w
 
 
-def merge_sums(views: Views, dtype: str, channels: Channels, outputs: Specs, w: Walk) -> Launch:
-    """``dweight`` and ``dbias`` from the sums of segments."""
+def merge_sums(
+    views: Views, dtype: str, channels: Channels, outputs: Specs, w: Walk, *, means: bool = False
+) -> Launch:
+    """``dweight`` and ``dbias`` from the sums of segments, and the ``means`` of batch norm."""
     params = _sums_params(views, dtype, channels, outputs, w)
     parts = int(params["images"]) * w.segments
     grid, block = block_each(int(params["channels"]), parts)
-    arguments = (Buffer("sums"), Buffer("dweight"), Buffer("dbias"), params)
+    arguments = (
+        *(Buffer("sums"), optional(views, "weight"), Buffer("dweight"), Buffer("dbias")),
+        *(Buffer("means") if means and channels.of_batch else None, params),
+    )
     return Launch(kernel("gradient", "gradient_parameters", dtype), grid, block, arguments)
 
 

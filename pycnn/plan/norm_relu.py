@@ -40,9 +40,10 @@ def backward(views: Views, dtype: str, channels: Channels, outputs: Specs) -> Pl
     own = row_major(x.shape)
     operands = [*(views[name].strides for name in ("dy", "x", "y")), own]
     w = norm_batch.walked(x.shape, operands, dtype, channels)
-    merged = norm_batch.merge_sums(views, dtype, channels, outputs, w)
+    there = bool(prod(x.shape))
+    merged = norm_batch.merge_sums(views, dtype, channels, outputs, w, means=there)
     sums = {"sums": _norm.partial(w, PAIR, dtype)}
-    if not prod(x.shape):  # the sums of nothing are zero all the same
+    if not there:  # the sums of nothing are zero all the same
         return Plan(op, w.name, (merged,), outputs, sums)
     statistics = ("mean", "rstd", None)
     arguments: tuple[Argument, ...] = (

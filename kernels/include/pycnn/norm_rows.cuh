@@ -87,8 +87,19 @@ struct RowThread {
         const int all = lanes * VEC_SIZE;
         return (left < all ? static_cast<int>(left) : all) / static_cast<int>(p.spread);
     }
-    __device__ __forceinline__ index_t start(int o, index_t row) const {
-        return image * p.image[o] + offset_of(p.along, o, row);
+    // Where rows row, row + groups ... begin: mostly as far apart, which is asked once for all.
+    template <int N>
+    __device__ __forceinline__ void starts(int o, index_t row, index_t (&at)[N]) const {
+        if (p.along.rank <= 1) {
+            const index_t stride = p.along.stride[o][0];
+#pragma unroll
+            for (int r = 0; r < N; ++r)
+                at[r] = image * p.image[o] + row * stride + r * (groups * stride);
+        } else {
+#pragma unroll
+            for (int r = 0; r < N; ++r)
+                at[r] = image * p.image[o] + offset_of(p.along, o, row + r * groups);
+        }
     }
 
     // Rows row, row + groups ..., as far as they are there: all requested, none used. VECTORS is
@@ -97,8 +108,7 @@ struct RowThread {
     __device__ __forceinline__ void load(const scalar_t* from, int o, index_t row,
                                          Vec (&vec)[N]) const {
         index_t at[N];
-#pragma unroll
-        for (int r = 0; r < N; ++r) at[r] = start(o, row + r * groups);
+        starts(o, row, at);
 #pragma unroll
         for (int r = 0; r < N; ++r) {
             if (!has_row(row, r)) continue;
@@ -115,7 +125,9 @@ struct RowThread {
     template <bool VECTORS>
     __device__ __forceinline__ void store(scalar_t* to, int o, index_t row,
                                           const acc_t (&value)[VEC_SIZE]) const {
-        to += start(o, row);
+        index_t at[1];
+        starts(o, row, at);
+        to += at[0];
         if constexpr (VECTORS) {
             Vec vec;
 #pragma unroll
@@ -140,17 +152,18 @@ struct RowThread {
 
 // The states of a block's threads, one for each of their columns, merged over its rows and the
 // columns of a set; store(number, state) gets them, with the number of (set, segment). `shared`:
-// THREADS * VEC_SIZE states.
+// THREADS * VEC_SIZE states, at place_in_rows() each.
+template <int OPERANDS>
+__device__ __forceinline__ int place_in_rows(const RowThread<OPERANDS>& t, int k) {
+    return t.y * t.lanes * VEC_SIZE + t.slot(k);
+}
+
 template <int OPERANDS, typename State, typename Store>
-__device__ __forceinline__ void merge_rows(const RowThread<OPERANDS>& t,
-                                           const State (&mine)[VEC_SIZE], State* shared,
+__device__ __forceinline__ void merge_rows(const RowThread<OPERANDS>& t, State* shared,
                                            Store store) {
     const int columns = t.lanes * VEC_SIZE, spread = static_cast<int>(t.p.spread);
     const int sets = t.sets();
     const auto number = [&](int set) { return (t.first_set() + set) * gridDim.y + blockIdx.y; };
-    if (t.y < t.groups)
-#pragma unroll
-        for (int k = 0; k < VEC_SIZE; ++k) shared[t.y * columns + t.slot(k)] = mine[k];
     __syncthreads();
     const int shares = columns >= THREADS ? 1 : THREADS / columns;  // of the rows, first apart
     for (int i = threadIdx.x; shares > 1 && i < columns * shares; i += THREADS)
@@ -177,6 +190,16 @@ __device__ __forceinline__ void merge_rows(const RowThread<OPERANDS>& t,
     }
 }
 
+template <int OPERANDS, typename State, typename Store>
+__device__ __forceinline__ void merge_rows(const RowThread<OPERANDS>& t,
+                                           const State (&mine)[VEC_SIZE], State* shared,
+                                           Store store) {
+    if (t.y < t.groups)
+#pragma unroll
+        for (int k = 0; k < VEC_SIZE; ++k) shared[place_in_rows(t, k)] = mine[k];
+    merge_rows(t, shared, store);
+}
+
 // Coefficients of this thread's columns, by way of shared memory: each is read once a block.
 // `shared`: those of LANES * VEC_SIZE channels.
 template <int OPERANDS, typename Make>
@@ -190,31 +213,44 @@ __device__ __forceinline__ void per_channel(const RowThread<OPERANDS>& t, Coeffi
         if (t.y < t.groups && t.has(k)) mine[k] = shared[spread > 1 ? t.in_tile(k) / spread : t.in_tile(k)];
 }
 
-// Moments of the columns of a thread, which have as many values each.
+// Moments of the columns of a thread, by way of its states in shared memory: sums and sums of
+// squares of differences from the first of up to MOST values, from which no more than log2(MOST)
+// bits go, are merged there.
 struct ColumnMoments {
-    acc_t count = 0, pivot[VEC_SIZE], mean[VEC_SIZE] = {}, squares[VEC_SIZE] = {};
+    static constexpr int MOST = 32;
+    acc_t count = 0, first[VEC_SIZE], sum[VEC_SIZE] = {}, squares[VEC_SIZE] = {};
+    bool merged = false;
 
-    // N rows of values, times `unit`.
-    template <int N>
-    __device__ __forceinline__ void add(const acc_t (*value)[VEC_SIZE], acc_t unit) {
-        if (count == 0)
+    // What follows is taken relative to these values.
+    __device__ __forceinline__ void begin(const acc_t (&value)[VEC_SIZE], acc_t unit) {
 #pragma unroll
-            for (int k = 0; k < VEC_SIZE; ++k) pivot[k] = value[0][k] * unit;
-        const acc_t total = count + N, share = N / total, both = count * share;
+        for (int k = 0; k < VEC_SIZE; ++k) first[k] = value[k] * unit;
+    }
+
+    // A row of values, times `unit`.
+    __device__ __forceinline__ void add(const acc_t (&value)[VEC_SIZE], acc_t unit) {
+        count += 1;
 #pragma unroll
         for (int k = 0; k < VEC_SIZE; ++k) {
-            acc_t sum = 0, spread = 0;
-#pragma unroll
-            for (int r = 0; r < N; ++r) sum += value[r][k] * unit - pivot[k];
-            const acc_t middle = sum * (acc_t(1) / N), apart = middle - mean[k];
-#pragma unroll
-            for (int r = 0; r < N; ++r) {
-                const acc_t off = (value[r][k] * unit - pivot[k]) - middle;
-                spread += off * off;
-            }
-            mean[k] += apart * share;
-            squares[k] += spread + apart * apart * both;
+            const acc_t off = value[k] * unit - first[k];
+            sum[k] += off;
+            squares[k] += off * off;
         }
-        count = total;
+    }
+
+    // Into state(k) of column k.
+    template <typename State>
+    __device__ __forceinline__ void settle(State state) {
+        const acc_t each = acc_t(1) / count;
+#pragma unroll
+        for (int k = 0; k < VEC_SIZE; ++k) {
+            const acc_t mean = sum[k] * each;
+            Moments all = merged ? state(k) : Moments();
+            all.merge({count, first[k], mean, squares[k] - sum[k] * mean});
+            state(k) = all;
+            sum[k] = squares[k] = 0;
+        }
+        merged = true;
+        count = 0;
     }
 };

@@ -26,6 +26,7 @@ __device__ __forceinline__ double far_unit<double>() { return 0x1p-700; }
 
 // Of no values: Moments().
 struct alignas(16) Moments {
+    static constexpr bool COMMUTES = false;  // which of two is merged into the other shows
     acc_t count, pivot;
     acc_t mean;     // of the values less the pivot
     acc_t squares;  // sum of (value - mean)^2
@@ -118,6 +119,7 @@ __device__ __forceinline__ Moments in_units(Moments part, acc_t unit) {
 
 // Two sums that are wanted together.
 struct alignas(2 * sizeof(acc_t)) SumPair {
+    static constexpr bool COMMUTES = true;
     acc_t first, second;
 
     __device__ __forceinline__ void merge(const SumPair& other) {
@@ -137,7 +139,7 @@ template <typename State>
 __device__ __forceinline__ State merge_lanes(State mine, int size = LANES) {
     for (int distance = 1; distance < size; distance *= 2) {
         State other = mine.of_lane(distance);
-        if (threadIdx.x & distance) {  // the same order in both lanes
+        if (!State::COMMUTES && (threadIdx.x & distance)) {  // the same order in both lanes
             const State own = mine;
             mine = other;
             other = own;
