@@ -15,9 +15,8 @@
 // entry resize_planes    two axes, columns are neighbours
 // entry resize_channels  two axes, channels are neighbours, and whole vectors
 // entry resize_any       any number of axes and any strides
-// variant SCALAR = floating
+// variant SCALAR COLUMNS = halves 1, halves 2, halves 4, single 1, single 2, single 4, doubles 1, doubles 2
 // variant TAPS = 1, 2
-// variant COLUMNS = 1, 2, 4
 // only resize_channels COLUMNS = 1
 // only resize_any COLUMNS = 1
 #include <pycnn/resize.cuh>

@@ -18,6 +18,7 @@
 // variant SCALAR = floating
 // variant TAPS = 1, 2
 // variant SPAN = 0, 4, 8
+// only resize_planes_backward SPAN = 4, 8
 // only resize_any_backward SPAN = 0
 #include <pycnn/resize.cuh>
 

@@ -58,6 +58,21 @@ def _strided_windows(**settings: bool) -> tuple[Case, ...]:
     )  # fmt: skip
 
 
+def _stretched() -> tuple[Case, ...]:
+    """Along a row by a little, and so that more than 4 and than 8 of y are made from one of x."""
+    return tuple(
+        Case(
+            f"{mode} to {columns} columns, {layout}",
+            {"x": x},
+            {"size": (8, columns), "mode": mode, "layout": layout},
+        )
+        for mode, widths in (("nearest", (10, 42, 70)), ("bilinear", (10, 21, 35)))
+        for layout, x in (("NCHW", (2, 3, 5, 7)), ("NHWC", (2, 5, 7, 24)))
+        for columns in widths
+        if layout == "NHWC" or columns < 70
+    )
+
+
 def _doubled() -> tuple[Case, ...]:
     """To twice the size: by one, two and four columns at once, and by pieces of channels."""
     return tuple(
@@ -137,6 +152,7 @@ CASES: dict[str, tuple[Case, ...]] = {
             "bilinear, long rows", {"x": (1, 1, 2, 24611)}, {"size": (3, 24601), "mode": "bilinear"}
         ),
         Case("planes left out", {"x": (1, 2, 7, 5, 3)}, {"size": (2, 5, 3)}),
+        *_stretched(),
         *_doubled(),
     ),
     "local_response_norm": (
