@@ -130,6 +130,7 @@ def test_traffic(backend, rng, monkeypatch, direction, tile, name):
     """No bank is asked twice, and a request of a warp takes no sector more than it must."""
     monkeypatch.setattr(conv_implicit, "TILES", (tile, tile))
     monkeypatch.setattr(conv_implicit, "SEGMENT", 2**20)
+    monkeypatch.setattr(conv_implicit, "SHORTEST", 2**20)
     case = Case(1, tile, 12, 11, tile, (3, 1), ((1, 1), (0, 0)))
     with counting() as counted:
         Run(backend, name)(case, direction, draw(rng, case, "float32"), channels_last)
