@@ -15,7 +15,7 @@
 // entry resize_planes    two axes, columns are neighbours
 // entry resize_channels  two axes, channels are neighbours, and whole vectors
 // entry resize_any       any number of axes and any strides
-// variant SCALAR COLUMNS = halves 1, halves 2, halves 4, single 1, single 2, single 4, doubles 1, doubles 2
+// variant SCALAR COLUMNS = floating 1, floating 2, halves 4, single 4
 // variant TAPS = 1, 2
 // only resize_channels COLUMNS = 1
 // only resize_any COLUMNS = 1
