@@ -282,11 +282,7 @@ def run(
         """Counts and traces where blocks are told of a grid so many times as wide."""
         counts = np.zeros((regions, threads, code.blocks), np.uint32)
         traces = np.zeros((regions, code.slots, threads), np.uint64)
-        for array in (
-            counts,
-            traces,
-            table,
-        ):  # the checked build knows the arguments alone
+        for array in (counts, traces, table):  # the checked build knows those of arguments alone
             module.lend(array, "the counters")
         watch = module.get_global("pycnn_watch")
         watch.view(np.uint64)[:5] = (
