@@ -32,7 +32,7 @@ pad_backward_rows(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Pa
     const int width = static_cast<int>(v.staged), columns = static_cast<int>(v.row.extent_x);
     dx += row0 * columns;
     const int thread = static_cast<int>(threadIdx.x), first = thread - sector_skew(dx);
-    const bool vectors = v.in_vectors(dy);
+    const bool vectors = v.in_vectors<16 / sizeof(scalar_t)>(dy);
 
     acc_t sum[PER_THREAD] = {};
     for (index_t m = 0;; ++m) {

@@ -122,8 +122,6 @@ def _necessary(call: Call, axes: tuple[Axis, ...], mode: str) -> int:
     """The result, and what is read: the rows that are not cropped."""
     result = next(iter(call.outputs.values()))
     read = [axis.left[1] - axis.left[0] for axis in axes]
-    if axes:
-        read[-1] = plans.read_of_row(axes[-1], mode)[1]
     return prod(read) * result.dtype.itemsize + result.nbytes
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,15 @@ from pycnn.shapes import ceil_div
 
 THREADS = 256
 
-#: Elements of a row, and of all rows of a block, that pad_rows stages at most.
+#: Elements of a row that is staged at most.
 STAGED = 4096
 
-#: Elements of a block, if a row has no more: enough loads on the way, and blocks to spare; and of
-#: MANY in all on more of them, so that fewer blocks look their rows up.
-GOAL, GOAL_OF_MANY, MANY = 2048, 4096, 2**21
+#: Elements of a block, if a row has no more: at least enough loads on the way; at most few look-ups
+#: of rows, forward (of which eight blocks are to fit on a multiprocessor) and backward; and blocks
+#: that are to be there first.
+LEAST, MOST, MOST_BYTES, MOST_BACKWARD, BLOCKS = 2048, 8192, 24576, 4096, 800
+
+SECTOR_BYTES = 32
 
 #: In the order of enum PaddingMode.
 MODES = ("constant", "reflect", "replicate", "circular")
@@ -94,10 +97,13 @@ def pad(x: View, axes: Sequence[Axis], mode: str, value: Any, name: str = "x") -
     bits = np.uint64(int.from_bytes(np.asarray(value, spec.dtype).tobytes(), "little"))
     merged, strides = _merge(axes, x.strides)
     row = merged[-1]
-    first, staged = read_of_row(row, mode)
+    first, last = row.left
+    staged = max(0, last - first)
     outer = [axis.padded for axis in merged[:-1]]
     rows = prod(outer)
-    per_block = _rows_per_block(outer, max(row.padded, staged))
+    cropped = mode != "constant" and min(row.before, row.after) < 0
+    most = min(MOST, MOST_BYTES // size)
+    per_block = 0 if cropped else _rows_per_block(outer, max(row.padded, staged), most)
     arguments = Buffer(name), Buffer(result), bits
     params = {
         "rows": rows,
@@ -111,7 +117,8 @@ def pad(x: View, axes: Sequence[Axis], mode: str, value: Any, name: str = "x") -
         "rows" if per_block else "direct",
         _launch(
             "movement/pad.cu:pad", ("BYTES", str(size)), arguments, params,
-            (mode, merged, strides), rows * row.padded, per_block * staged * size,
+            (mode, merged, strides), rows * row.padded,
+            per_block and per_block * row.padded * size + SECTOR_BYTES,
         ),
         {result: spec},
     )  # fmt: skip
@@ -133,7 +140,7 @@ def pad_backward(dy: View, axes: Sequence[Axis], mode: str) -> Plan:
     row = merged[-1]
     outer = [axis.extent for axis in merged[:-1]]
     rows = prod(outer)
-    per_block = _rows_per_block(outer, max(row.extent, row.padded))
+    per_block = _rows_per_block(outer, max(row.extent, row.padded), MOST_BACKWARD)
     params = {
         "rows": rows,
         "rows_per_block": max(per_block, 1),
@@ -153,19 +160,11 @@ def pad_backward(dy: View, axes: Sequence[Axis], mode: str) -> Plan:
     )  # fmt: skip
 
 
-def read_of_row(row: Axis, mode: str) -> tuple[int, int]:
-    """First element that is read of a row, and how many: all, unless much of it is cropped."""
-    begin, end = row.left
-    if mode == "reflect" or 8 * (end - begin) >= 7 * row.extent:
-        return 0, row.extent
-    return begin, max(0, end - begin)
-
-
-def _rows_per_block(outer: Sequence[int], width: int) -> int:
+def _rows_per_block(outer: Sequence[int], width: int, most: int) -> int:
     """Rows that a block takes, whole planes if it can; 0 if one row is too wide to be staged."""
     if width > STAGED:
         return 0
-    goal = GOAL_OF_MANY if prod(outer) * width >= MANY else GOAL
+    goal = min(most, max(LEAST, prod(outer) * width // BLOCKS))
     rows = max(1, min(prod(outer), THREADS, goal // max(width, 1)))
     plane = outer[-1] if outer else 1
     return rows - rows % plane if 1 < plane < rows else rows
@@ -185,13 +184,14 @@ def _launch(
         return ()
     file, _, name = entry.partition(":")
     mode, merged, strides = problem
-    by_rows = merged[-1].extent == 0 or shared > 0
+    by_rows = shared > 0
     outer = [_axis(axis) for axis in merged[:-1]]
     unused = OUTER - len(outer)
     padding = struct(
         HEADER,
         "Padding",
         **params,
+        together=gcd(params["staged"], *strides[:-1]) if params["step"] == 1 else 1,
         mode=MODES.index(mode),
         outer=len(outer),
         row=_axis(merged[-1]),

@@ -5,6 +5,8 @@ import pytest
 from op_checks import far_apart, numeric_gradient, refused_on_both
 
 import pycnn
+from pycnn.dtypes import numpy_dtype
+from pycnn.emulator import counting
 from pycnn.reference.oracle import pad as oracle
 
 NAN, INF = np.nan, np.inf
@@ -79,6 +81,21 @@ def test_offsets_beyond_2_to_the_31(mode):
         dx = pycnn.pad_backward(x, (1, 0), mode)
     np.testing.assert_array_equal(y, oracle.pad(values, [(0, 0), (0, 0), (1, 1)], mode, 0.0))
     np.testing.assert_array_equal(dx, oracle.pad_backward(values, [(0, 0), (0, 0), (1, 0)], mode))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", ["int8", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(3, 8, 16), (2, 5, 7)])
+def test_tiles_are_stored_by_vectors(rng, shape, dtype, mode):
+    """Wherever rows begin; and loaded, where these are whole vectors."""
+    x = rng.integers(0, 99, shape).astype(numpy_dtype(dtype))
+    with pycnn.use_backend("emulator", checked=True), counting() as log:
+        y = pycnn.pad(x, (1, 2, 2, 1), mode)
+    np.testing.assert_array_equal(y, oracle.pad(x, [(0, 0), (2, 1), (1, 2)], mode, 0.0))
+    ((_, counters),) = log.launches
+    assert counters.global_store_requests <= y.nbytes / 512 + 4  # ends of a tile go one by one
+    assert counters.global_store_sectors * 32 <= y.nbytes + 4 * 32
+    assert counters.global_load_requests <= x.nbytes / (256 if shape[-1] == 16 else 128) * 1.5 + 4
 
 
 X = np.zeros((2, 3, 4), np.float32)

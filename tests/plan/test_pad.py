@@ -34,7 +34,7 @@ def test_every_plan_is_sound(width, mode, dtype):
         if plan.algo == "rows":
             assert plan.launches[0].grid[0] == -(-v["rows"] // v["rows_per_block"])
             assert v["rows_per_block"] <= 256
-            assert v["rows_per_block"] * v["staged"] <= 4096
+            assert v["rows_per_block"] * v["row"]["extent_y"] <= 4096
         else:
             assert threads(plan) >= np.prod(spec.shape)
 

@@ -163,6 +163,7 @@ def test_values_are_filled_in_by_name():
         "step": -3,
         "first": 4,
         "staged": 5,
+        "together": 8,
         "mode": 6,
         "outer": 7,
     }

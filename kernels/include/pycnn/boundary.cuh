@@ -21,6 +21,7 @@ struct Padding {
     index_t rows_per_block;
     index_t step;            // along a row of what is read: x, or dy
     index_t first, staged;   // the part of such a row that is staged
+    index_t together;        // a vector has as many elements, wherever the other axes lead
     index_t mode;
     index_t outer;           // axes in front of the row
     PadAxis row, axis[PAD_RANK];
@@ -40,13 +41,10 @@ struct Padding {
         return i < 0 ? 0 : last;
     }
 
-    // Whether what is staged of rows comes in vectors of 16 bytes wherever the other axes lead.
-    template <typename T>
+    // Whether what is staged of rows comes in vectors of MANY wherever the other axes lead.
+    template <int MANY, typename T>
     __device__ __forceinline__ bool in_vectors(const T* from) const {
-        constexpr int MANY = 16 / sizeof(T);
-        bool all = step == 1 && staged % MANY == 0 && aligned_to<T, MANY>(from);
-        for (int k = 0; k < outer; ++k) all = all && stride[k] % MANY == 0;
-        return all;
+        return together % MANY == 0 && aligned_to<T, MANY>(from);
     }
 
     // Offset in x of a row of y; OUTSIDE if all of it is a constant.
