@@ -5,13 +5,13 @@
 
 The operations of `bandwidth.py` and some convolutions of ResNet-50 at batch 32, with channels first
 and last, then the standard layers of all operations, are planned for a GPU with Hopper's
-instructions and for one without. Of each kernel, with its macros, the launch met first stands for
-it; entries that none of these launch are met in the small ragged problems of the tests. It is
-compiled once for each
-architecture, run once by a few blocks where PTX is the same, and predicted for each GPU. The limit
-is the longer of two times: that of its necessary bytes at the speed of a copy with as many reads to
-a write, and that of its multiply-adds at the peak of their pipe; the share is the limit over the
-predicted time.
+instructions and for one without; so are steps of optimisers over a dense layer of 4096 features,
+and what looks for values that are not allowed. Of each kernel, with its macros, the launch met
+first stands for it; entries that none of these launch are met in the small ragged problems of the
+tests. It is compiled once for each architecture, run once by a few blocks where PTX is the same,
+and predicted for each GPU. The limit is the longer of two times: that of its necessary bytes at the
+speed of a copy with as many reads to a write, and that of its multiply-adds at the peak of their
+pipe; the share is the limit over the predicted time.
 The file is written after every kernel, and one in it whose machine code is as it was, by the same
 model, and that has the GPUs asked for is not done again without ``--again``: a run can be stopped
 and goes on. Where even the sources are as they were nothing is compiled to know that. Several runs
@@ -31,17 +31,21 @@ import numpy as np
 
 import pycnn
 from benchmarks import bandwidth
+from pycnn import nn
 from pycnn.bench.calls import described
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.suites import SUITES
 from pycnn.dtypes import numpy_dtype
 from pycnn.emulator import KernelError
+from pycnn.plan import check
 from pycnn.plan._chunks import in_brief
 from pycnn.predict import code, gpus, keep, plans, sample
 from pycnn.predict.gpus import Gpu
 from pycnn.predict.model import Prediction, predict
+from pycnn.predict.profile import launched
 from pycnn.runtime import cache, nvrtc, sources
 from pycnn.runtime.errors import CompileError
+from pycnn.runtime.faults import NOTHING
 from pycnn.runtime.files import write_json
 from pycnn.runtime.options import positive, with_json
 from pycnn.runtime.plan import Launch
@@ -77,7 +81,7 @@ def launches(gpu: Gpu, dtype: str) -> Iterator[tuple[str, Launch, dict[str, Any]
         with plans.planned_on(gpu):
             planned = plans.planned(large.call)
         for plan, own in planned:
-            for launch, bound in plans.launches(plan, own):
+            for launch, bound in launched(plan, own):
                 yield f"{large.name} {large.layout}".strip(), launch, bound
     for name in dict.fromkeys(("conv2d", *OPERATIONS)):
         op = OPERATIONS[name]
@@ -88,6 +92,8 @@ def launches(gpu: Gpu, dtype: str) -> Iterator[tuple[str, Launch, dict[str, Any]
     yield from _channels_last(gpu, dtype)
     if dtype == "bfloat16" and gpu.arch == "sm_90a":
         yield from _of_8_bits(gpu)
+    if dtype == "float32":
+        yield from beside_operations()
 
 
 def _of(
@@ -106,9 +112,8 @@ def _of(
             except ValueError:  # an operation without a choice has no algorithm of that name
                 continue
             for plan, own in planned:
-                for launch, bound in plans.launches(plan, own):
-                    if set(launch.names) <= set(bound):  # of what a library makes nothing is known
-                        yield f"{name} {direction} {case}", launch, bound
+                for launch, bound in launched(plan, own):
+                    yield f"{name} {direction} {case}", launch, bound
 
 
 def _channels_last(gpu: Gpu, dtype: str) -> Iterator[tuple[str, Launch, dict[str, Any]]]:
@@ -122,9 +127,8 @@ def _channels_last(gpu: Gpu, dtype: str) -> Iterator[tuple[str, Launch, dict[str
                           for n, v in call.views.items()}  # fmt: skip
                 for choice in definition.choices(call):
                     for algo in [c.name for c in choice.candidates() if c.fits]:
-                        for launch, bound in plans.launches(choice.plan(algo), arrays):
-                            if set(launch.names) <= set(bound):
-                                yield f"conv2d {direction} {case} NHWC", launch, bound
+                        for launch, bound in launched(choice.plan(algo), arrays):
+                            yield f"conv2d {direction} {case} NHWC", launch, bound
 
 
 def _of_8_bits(gpu: Gpu) -> Iterator[tuple[str, Launch, dict[str, Any]]]:
@@ -142,8 +146,39 @@ def _of_8_bits(gpu: Gpu) -> Iterator[tuple[str, Launch, dict[str, Any]]]:
     ):
         with plans.planned_on(gpu):
             for plan, own in plans.planned(partial(call, algo="wgmma")):
-                for launch, bound in plans.launches(plan, own):
+                for launch, bound in launched(plan, own):
                     yield f"{name} {m}x{n}x{k}", launch, bound
+
+
+#: One for each entry; clipped, gradients are looked at all together before the step.
+OPTIMIZERS = {
+    "SGD": nn.SGD,
+    "SGD with momentum": partial(nn.SGD, momentum=0.9),
+    "AdamW": nn.AdamW,
+    "RMSprop": nn.RMSprop,
+    "RMSprop with momentum": partial(nn.RMSprop, momentum=0.9),
+}
+
+
+def beside_operations() -> Iterator[tuple[str, Launch, dict[str, Any]]]:
+    """Steps of optimisers, and looks at values: the same on every GPU."""
+    # One large array: of a table of many the model counts those alone that the middle block moves.
+    model = nn.Linear(4096, 4096)
+    for arrays in (model.params, model.grads):
+        arrays.update({n: sample.aligned(a.shape, a.dtype) for n, a in model.params.items()})
+    for name, make in OPTIMIZERS.items():
+        optimizer = make(model, 0.1)
+        for clip in (None, 1.0):
+            for plan, own in plans.planned(partial(optimizer.step, clip_norm=clip)):
+                placed = {n: _aligned(a) for n, a in own.items() if a is not None}
+                for launch, bound in launched(plan, placed):
+                    yield f"step of {name}, 4096x4096", launch, bound
+    shape = BATCH, 224, 224
+    for dtype in check.ENTRIES:
+        x, fault = sample.aligned(shape, np.dtype(dtype)), _aligned(np.array(NOTHING, np.uint64))
+        plan = check.values((x.size,), (1,), dtype, 0, 999)
+        for launch, bound in launched(plan, {"x": x, "fault": fault}):
+            yield f"look at values {shape}", launch, bound
 
 
 def ragged(gpu: Gpu, met: set[str]) -> Iterator[tuple[str, str, Launch, dict[str, Any]]]:
@@ -162,14 +197,16 @@ def ragged(gpu: Gpu, met: set[str]) -> Iterator[tuple[str, str, Launch, dict[str
         except (ValueError, NotImplementedError):  # an algorithm that does not fit
             continue
         for plan, own in planned:
-            for launch, bound in plans.launches(plan, own):
+            for launch, bound in launched(plan, own):
                 entry = str(launch.kernel).partition("[")[0]
-                if entry not in entries and set(launch.names) <= set(bound):
+                if entry not in entries:
                     entries.add(entry)
                     yield problem.dtype, str(problem), launch, bound
 
 
 def _aligned(array: np.ndarray) -> np.ndarray:
+    if array.ctypes.data % sample.ALIGNMENT == 0:
+        return array
     found = sample.aligned(array.shape, array.dtype)
     found[...] = array
     return found

@@ -201,7 +201,7 @@ def _of_operation(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
     from pycnn.bench.operations import OPERATIONS
     from pycnn.dtypes import numpy_dtype
     from pycnn.predict import code, plans, sample
-    from pycnn.predict.profile import profile
+    from pycnn.predict.profile import launched, profile
     from pycnn.runtime import sources
     from pycnn.runtime.text import did_you_mean
 
@@ -232,7 +232,7 @@ def _of_operation(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
             for one in plans.planned(partial(op.run, case, direction, arrays, algo))
         ]
     for algo, plan, own in planned:
-        for launch, bound in plans.launches(plan, own):
+        for launch, bound in launched(plan, own):
             kernel = launch.kernel
             compiled = code.of_kernel(kernel, gpu.arch)
             run = plans.sampled(compiled, launch, bound, arguments.blocks)

@@ -3,7 +3,7 @@
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.emulator.ptx.places import demangled
-from pycnn.predict import counts
+from pycnn.predict import counts, plans, sample
 from pycnn.predict.checked import Check
 from pycnn.predict.code import Code
 from pycnn.predict.gpus import Gpu
@@ -19,6 +19,7 @@ from pycnn.predict.model import Prediction, predict
 from pycnn.predict.sample import Run
 from pycnn.predict.sass import Listing
 from pycnn.predict.traffic import Pattern
+from pycnn.runtime.plan import Launch, Plan
 
 #: Of the schema of `Profile.as_json`; another number means another form.
 FORMAT = 1
@@ -196,6 +197,12 @@ def profile(code: Code, run: Run, gpu: Gpu, shared: int = 0, source: str = "") -
     ]
     return Profile(found, code.resources.local, table.ordered(), _loops(code.listing, executed),
                    ptx, machine)  # fmt: skip
+
+
+def launched(plan: Plan, arrays: Mapping[str, Any]) -> Iterator[tuple[Launch, dict[str, Any]]]:
+    """Each kernel of a plan with all arrays by name, also those that the library would make."""
+    made = {name: sample.aligned(spec.shape, spec.dtype) for name, spec in plan.workspace.items()}
+    return plans.launches(plan, {**arrays, **made})
 
 
 def source_lines(ptx: str, source: str = "") -> dict[int, Place]:

@@ -5,13 +5,16 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from benchmarks import limits
 from docs import tables
-from pycnn.predict import gpus
+from pycnn.predict import gpus, sample
 from pycnn.predict.model import Prediction
+from pycnn.predict.profile import launched
 from pycnn.predict.traffic import Footprint
+from pycnn.runtime.catalogue import load
 from pycnn.runtime.occupancy import Occupancy
 from pycnn.runtime.plan import Kernel
 
@@ -75,6 +78,29 @@ def test_parts_are_joined(tmp_path, monkeypatch):
     )
     limits.main()
     assert set(json.loads(whole.read_text())["rows"]["k"]["gpus"]) == {"h200", "a100"}
+
+
+def entries(launches):
+    return {str(launch.kernel).partition("[")[0] for *_, launch, _ in launches}
+
+
+def catalogued(*folders):
+    return {f"{k.file}:{e}" for k in load() for e in k.entries if k.file.startswith(folders)}
+
+
+def test_what_no_operation_launches_is_met():
+    assert entries(limits.beside_operations()) == catalogued("optim/", "check/")
+
+
+def test_what_is_launched_between_transforms_of_the_library_has_its_arrays():
+    op = limits.OPERATIONS["conv2d"]
+    definition, call = limits.described(op, op.parse("n2c3h9w7k4r3s3"), "forward", "float32")
+    arrays = {name: sample.aligned(v.shape, np.float32) for name, v in call.views.items()}
+    (choice,) = definition.choices(call)
+    launches = list(launched(choice.plan("fft"), arrays))
+    assert entries(launches) == catalogued("conv/fft.cu")
+    for launch, bound in launches:
+        assert launch.names <= set(bound)
 
 
 class Launched(NamedTuple):
