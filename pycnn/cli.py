@@ -22,6 +22,7 @@ from pycnn.runtime import cache, info, kernel_table
 from pycnn.runtime.backends import BackendUnavailable
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.extras import MissingExtra
+from pycnn.runtime.files import in_words
 from pycnn.runtime.launcher import is_first
 from pycnn.runtime.text import did_you_mean
 from pycnn.see import costs, diagram, visualisation
@@ -70,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EXPECTED as error:
         if verbose:
             traceback.print_exc()
-        print(f"pycnn: error: {error}", file=sys.stderr)
+        said = in_words(error) if isinstance(error, OSError) else error
+        print(f"pycnn: error: {said}", file=sys.stderr)
         return 2
 
 

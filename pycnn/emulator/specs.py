@@ -11,6 +11,7 @@ import numpy as np
 
 from pycnn.emulator.guarded import empty
 from pycnn.runtime.extras import MissingExtra, import_extra
+from pycnn.runtime.files import in_words, read_npy
 
 SPECS = """\
 arguments:
@@ -60,7 +61,9 @@ def argument(text: str) -> Argument:
         if named and _dtype(named[1]) is None:
             return Argument(named[1], _value(named[2]))
         return Argument("", _value(text))
-    except (ValueError, OSError, MissingExtra) as error:
+    except OSError as error:
+        raise ValueError(f"--arg {text}: {in_words(error)}") from error
+    except (ValueError, MissingExtra) as error:
         raise ValueError(f"--arg {text}: {error}") from error
 
 
@@ -74,8 +77,7 @@ def _value(text: str) -> Any:
     if typed is not None:
         return _number(_known(typed[1]), typed[2])
     if text.endswith(".npy"):
-        loaded = np.load(Path(text), allow_pickle=False)
-        return np.ascontiguousarray(loaded)
+        return np.ascontiguousarray(read_npy(Path(text)))
     try:
         return int(text, 0)
     except ValueError:

@@ -10,6 +10,7 @@ from pycnn.models import arguments as of_model
 from pycnn.models.build import create
 from pycnn.models.table import MODELS
 from pycnn.nn.layer import Layer
+from pycnn.runtime.files import require_file
 from pycnn.runtime.options import is_path
 from pycnn.runtime.text import printable
 
@@ -100,6 +101,7 @@ def model_of(arguments: argparse.Namespace) -> NamedModel:
                                    "is made with; allowed with a name of pycnn.models")  # fmt: skip
         return _checkpoint(arguments.model)
     if is_path(arguments.model):
+        require_file(Path(arguments.model), "checkpoint")
         raise FileNotFoundError(f"{arguments.model}: no such file")
     settings = {"classes": arguments.classes, "width": arguments.width,
                 "input_shape": arguments.input}  # fmt: skip

@@ -14,7 +14,7 @@ from pycnn.onnx.errors import OnnxError
 from pycnn.onnx.graph import Value
 from pycnn.onnx.session import Session, load
 from pycnn.runtime.extras import import_extra
-from pycnn.runtime.files import require_file
+from pycnn.runtime.files import read_npy, require_file
 from pycnn.runtime.options import add_force, check_output
 
 #: Largest difference to ONNX Runtime, of the largest magnitude of an output.
@@ -52,7 +52,10 @@ def _run(arguments: argparse.Namespace) -> int:
     require_file(arguments.model, "model")
     if arguments.output is not None:
         check_output(arguments.output, "--output", (".npy",), force=arguments.force)
-    session = load(arguments.model)
+    try:
+        session = load(arguments.model)
+    except OnnxError as error:
+        raise OnnxError(f"{arguments.model}: {error}") from error
     if arguments.explain:
         print(session.explain())
     feeds = _feeds(session, arguments)
@@ -105,8 +108,7 @@ def _array(value: Value, path: Path, arguments: argparse.Namespace) -> np.ndarra
     if path.suffix == ".npy":
         if arguments.bgr or any(arguments.mean) or set(arguments.std) != {1.0}:
             raise OnnxError(f"--mean, --std and --bgr are for images; {path} is an array")
-        array: np.ndarray = np.load(path, allow_pickle=False)
-        return array
+        return read_npy(path)
     shape = value.shape or ()
     if len(shape) != 4 or shape[1] not in (1, 3) or value.dtype is None:
         raise OnnxError(f"{path} is no .npy file, and {value} takes no image (N, 1 or 3, H, W)")

@@ -11,8 +11,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 _HAS_LOCKS = importlib.util.find_spec("fcntl") is not None  # Windows has none
 _MARK = ".pycnn-"  # in the names of files that are being written
+
+
+def in_words(error: OSError) -> str:
+    """What a command says of an error: of the system's own the file, what is wrong, what is needed.
+
+    Examples
+    --------
+    >>> in_words(FileNotFoundError(errno.ENOENT, "No such file", "nothing-there.onnx"))
+    'nothing-there.onnx: no such file'
+    """
+    if not isinstance(error.filename, str | os.PathLike):
+        return str(error)
+    path = Path(error.filename)
+    found = path.parent.is_dir()
+    said = {
+        errno.ENOENT: "no such file" if found else f"no folder {path.parent}",
+        errno.EISDIR: "it is a folder; needed: a file",
+        errno.ENOTDIR: f"{path.parent} is a file; needed: a folder",
+        errno.EACCES: "it may not be opened; needed: permission to read it, or to write to it",
+    }
+    return f"{path}: {said.get(error.errno or 0, error.strerror)}"
 
 
 def require_file(path: Path, what: str) -> None:
@@ -28,6 +51,25 @@ def require_file(path: Path, what: str) -> None:
         raise IsADirectoryError(f"{path} is a folder; needed: a file, the {what}")
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is a device or a pipe; needed: a file, the {what}")
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """The array of a ``.npy`` file.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or holds Python objects.
+    OSError
+        If it cannot be read.
+    """
+    require_file(path, "array")
+    try:
+        with path.open("rb") as file:
+            array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+    except ValueError as error:
+        raise ValueError(f"{path} is no array of numbers that numpy.save wrote") from error
+    return array
 
 
 def require_replaceable(path: Path) -> None:

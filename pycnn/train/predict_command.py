@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pycnn import models
+from pycnn.runtime.files import require_file
 from pycnn.runtime.options import add_threads, is_path, positive
 from pycnn.runtime.text import aligned, did_you_mean, printable
 from pycnn.train.parallel import processes
@@ -149,6 +150,7 @@ def predictor_of(name: str) -> Predictor:
         return Predictor.pretrained(name)
     if not Path(name).is_file():
         if is_path(name):
+            require_file(Path(name), "checkpoint")
             raise FileNotFoundError(f"{name}: no such file")
         hint = f"; {name} has no trained weights: pycnn train {name}" * (name in models.MODELS)
         raise ValueError(

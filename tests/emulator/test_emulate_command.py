@@ -114,7 +114,7 @@ def test_ptx_whose_only_kernel_needs_no_name(files, capsys):
 WRONG = {
     "--kernel shft: kernel.cu has shift, sum; did you mean shift?": [*CU, "--kernel", "shft"],
     "--kernel is wanted: kernel.cu has shift, sum": CU,
-    "No such file": ["emulate", "nothing.ptx"],
+    "no such file": ["emulate", "nothing.ptx"],
     "allowed are files .cu and .ptx": ["emulate", "include/factor.h"],
     "--arch goes with a .cu file": ["emulate", "kernel.ptx", "--arch", "sm_90a"],
     "--include there: no such folder": ["emulate", "kernel.cu", "--include", "there"],
@@ -127,7 +127,7 @@ WRONG = {
     "'three' is no float32": ["emulate", "kernel.ptx", "--arg", "float32=three"],
     "'300' is no uint8": ["emulate", "kernel.ptx", "--arg", "uint8=300"],
     "allowed: DTYPE:SHAPE[:FILL]": ["emulate", "kernel.ptx", "--arg", "x=y"],
-    "--arg there.npy: [Errno 2]": ["emulate", "kernel.ptx", "--arg", "there.npy"],
+    "--arg there.npy: there.npy: no such file": ["emulate", "kernel.ptx", "--arg", "there.npy"],
     "allowed: 68719476736": ["emulate", "kernel.ptx", "--arg", "uint8:999999x999999"],
     "takes 1 arguments, 0 were given": ["emulate", "kernel.ptx"],
     "block=(2000,)": ["emulate", "kernel.ptx", "--block", "2000", "--arg", "float32:4"],

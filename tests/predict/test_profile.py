@@ -124,7 +124,7 @@ def test_lines_of_what_is_inlined_count_where_it_is_called() -> None:
      ("conv2d --shape n1c4h5w5k4r3s3 --dtype int8", "allowed: float16"),
      ("conv2d --shape n1c4h5w5k4r3s3 --grid 4", "--grid is of a file"),
      ("k.cu --shape n1", "--shape is of an operation"), ("k.cu --blocks 0", "--blocks 0"),
-     ("k.cu", "No such file"), ("k.cu --html x.txt", "allowed are the suffixes .html")],
+     ("k.cu", "k.cu: no such file"), ("k.cu --html x.txt", "allowed are the suffixes .html")],
 )  # fmt: skip
 def test_one_error_for_what_cannot_be(
     words: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,

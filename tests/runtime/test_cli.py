@@ -1,11 +1,13 @@
 """The command ``pycnn``: output, exit status, and one line for an error."""
 
+import errno
 import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -102,6 +104,24 @@ def test_bad_input_is_one_line_and_status_2(
     assert output.out == ""
     assert output.err.startswith(f"pycnn: error: {message}")
     assert output.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EACCES, "m.onnx: it may not be opened; needed: permission to read it, or to write"),
+        (errno.ELOOP, "m.onnx: Too many levels of symbolic links"),
+    ],
+)
+def test_what_the_system_refuses_is_said_in_words(
+    number: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: Path) -> NoReturn:
+        raise OSError(number, os.strerror(number), "m.onnx")
+
+    monkeypatch.setattr("pycnn.onnx.command.load", refuse)
+    assert cli.main(["run", "m.onnx"]) == 2
+    assert capsys.readouterr().err.startswith(f"pycnn: error: {said}")
 
 
 def test_verbose_adds_the_traceback(

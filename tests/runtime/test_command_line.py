@@ -30,6 +30,8 @@ def nothing_is_done(tmp_path, monkeypatch):
     monkeypatch.setattr("pycnn.bench.main.run", work)
     (tmp_path / "photo.png").write_bytes(b"")
     (tmp_path / "taken").mkdir()
+    (tmp_path / "folder.cu").mkdir()
+    (tmp_path / "x.npy").write_bytes(b"")
 
 
 @pytest.mark.parametrize(
@@ -68,6 +70,22 @@ def nothing_is_done(tmp_path, monkeypatch):
         (["bench", "lenet5", "--op", "conv2dd"], "did you mean conv2d?"),
         (["bench", "lenet5", "--plot", "x.txt"], "--plot x.txt: allowed are the suffixes .png"),
         (["bench", "lenet5", "--json", "taken"], "--json taken: it is a folder"),
+        (["run", "none.onnx"], "error: none.onnx: no such file"),
+        (["run", "none/m.onnx"], "error: none/m.onnx: no folder none"),
+        (["run", "taken"], "error: taken is a folder; needed: a file, the model"),
+        (["run", "photo.png/m.onnx"], "photo.png is a file; needed: a folder"),
+        (["run", "photo.png"], "error: photo.png: not a valid model"),
+        (["emulate", "none.cu"], "none.cu: no such file"),
+        (["emulate", "none.ptx"], "error: none.ptx: no such file"),
+        (["emulate", "taken/k.cu"], "taken/k.cu: no such file"),
+        (["emulate", "folder.cu"], "folder.cu: it is a folder; needed: a file"),
+        (["emulate", "k.cu", "--arg", "none.npy"], "--arg none.npy: none.npy: no such file"),
+        (["emulate", "k.cu", "--arg", "x.npy"], "x.npy is no array of numbers that numpy.save"),
+        (["emulate", "k.cu", "--arg", "."], "--arg .: allowed: DTYPE:SHAPE"),
+        (["profile", "none.cu"], "error: none.cu: no such file"),
+        (["profile", "folder.cu"], "error: folder.cu: it is a folder; needed: a file"),
+        (["summary", "folder.cu"], "error: folder.cu is a folder; needed: a file, the checkpoint"),
+        (["predict", "folder.cu", "photo.png"], "folder.cu is a folder; needed: a file, the ch"),
         (["compare", "none.json", "none.json"], "none.json: cannot be read (No such file"),
         (["kernels", "conv/direkt.cu"], "did you mean conv/direct.cu?"),
         (["kernels", "--arch", "sm_80", "--json", "none/k.json"], "--json none/k.json: no folder"),
