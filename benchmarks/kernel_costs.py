@@ -130,6 +130,8 @@ def kernels(gpu: Gpu) -> dict[Kernel, Pair]:
 def _pair(several: list[Found]) -> Pair:
     """Of the form with most depths the shallowest and the deepest within the bounds.
 
+    Where only one lies within, the shallowest of all: one depth says nothing of another.
+
     Where all that contend have one depth, those that do not show how costs grow with it.
     Of each depth it is the launch with fewest tiles a block, then of fewest images, where waiting
     counts most, then with most blocks.
@@ -143,8 +145,8 @@ def _pair(several: list[Found]) -> Pair:
     by_depth = max(forms.values(), key=len)
     depths = sorted(by_depth)
     shallow = min((d for d in depths if SHALLOW <= d <= DEEP), default=depths[0])
-    shallow = near[0].depth if alone else shallow
     deep = max(d for d in depths if d <= max(DEEP, shallow))
+    shallow = near[0].depth if alone else depths[0] if shallow == deep else shallow
     return by_depth[shallow], by_depth[deep]
 
 

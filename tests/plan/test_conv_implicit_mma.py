@@ -128,8 +128,8 @@ def test_weight_is_copied_unless_its_summed_channels_are_innermost(direction):
 
 @pytest.mark.parametrize("direction", ["forward", "backward_input"])
 def test_copy_and_segments_share_the_limit(direction):
-    of = problem(n=1, h=7, w=7, k=64)
-    copy, part = prod(of.weight.shape) * of.itemsize, 64 * 7 * 7 * 4
+    of = problem(n=1, h=7, w=7, c=256, k=256)
+    copy, part = prod(of.weight.shape) * of.itemsize, 256 * 7 * 7 * 4
     for parts, names in ((2, {"weight_last", "partial"}), (1, {"weight_last"})):
         planned = plan(direction, of, limit=copy + parts * part)
         assert set(planned.workspace) == names

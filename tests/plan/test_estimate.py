@@ -187,9 +187,18 @@ def test_a_kernel_that_contends_at_one_depth_has_a_second_one(monkeypatch):
     assert [f.depth for f in kernel_costs._pair(few)] == [9, 2304]
     several = [one(128, True), one(64, False), one(576, True)]
     assert [f.depth for f in kernel_costs._pair(several)] == [128, 576]
+    first_layers = [one(27, True), one(147, True)]  # one of them is within the bounds
+    assert [f.depth for f in kernel_costs._pair(first_layers)] == [27, 147]
     assert kernel_costs.line(6, 10, (2, 4)) == [2, 2]
     assert kernel_costs.line(6, 6, (3, 3)) == [0, 2]  # nothing is known but that it grows
     assert kernel_costs.line(6, 6, (0, 0)) == [6, 0]
+
+
+def test_first_layers_of_float32_go_by_the_kernel_made_for_them():
+    """Of 27 terms as of 147; of one depth alone a cost was thought to be the same for less."""
+    with planned_for(Target("sm_90a", 132)):
+        for word in ("n32c3h224w224k64r3s3p1", "n32c3h224w224k64r7s7p3u2"):
+            assert choice(word, "float32", "NHWC").plan("auto").algo == "implicit_gemm_ffma"
 
 
 @pytest.mark.exhaustive
