@@ -235,7 +235,9 @@ def of_arch(arch: str) -> Gpu:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     archs = list(dict.fromkeys(gpus.gpu(name).arch for name in gpus.names()))
-    parser.add_argument("--arch", nargs="+", default=archs, choices=archs)
+    parser.add_argument(
+        "--arch", nargs="+", choices=archs, help="by default those in the file, without one all"
+    )
     parser.add_argument("--only", default="", metavar="WORD")
     parser.add_argument("--all", action="store_true", help="also those that have not changed")
     parser.add_argument("--jobs", type=positive, default=1)
@@ -245,7 +247,7 @@ def main() -> None:
     if file and file.exists():
         costs = json.loads(file.read_text())["costs"]
     wanted: dict[str, dict[str, Pair]] = {}
-    for arch in options.arch:
+    for arch in options.arch or list(costs) or archs:
         pairs = {str(kernel): pair for kernel, pair in kernels(of_arch(arch)).items()}
         costs[arch] = {name: row for name, row in costs.get(arch, {}).items() if name in pairs}
         for name, pair in pairs.items():
