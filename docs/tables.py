@@ -482,6 +482,14 @@ def predicted(script: str) -> str:
     return found
 
 
+def without_wgmma() -> str:
+    """Means of an A100, whose tensor cores are reached by ``mma.sync`` alone."""
+    document = json.loads((RESULTS.parent / "predicted" / "before_after_a100.json").read_text())
+    _root_first()
+    means, _, _ = import_module("benchmarks.before_after").table(document).partition("\n\n| layer")
+    return str(means)
+
+
 HOPPER = "kernels/include/pycnn/gemm_wgmma.cuh"
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -507,6 +515,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "winograd-weight-error": partial(winograd_error, "backward_weight"),
     "winograd-points": winograd_points,
     "before-after": partial(predicted, "before_after"),
+    "without-wgmma": without_wgmma,
     "triton": partial(predicted, "triton_facts"),
     **{rung: partial(excerpt, f"kernels/gemm/{rung}.cu", *ends) for rung, ends in RUNGS.items()},
     "7_tensor_core": partial(excerpt, TENSOR_CORES, "for (int stage", "stage = stage =="),

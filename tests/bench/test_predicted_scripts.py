@@ -58,6 +58,22 @@ def test_what_is_kept_says_that_it_is_predicted(script):
     assert len(document["rows"]) > 5
 
 
+@pytest.mark.parametrize(
+    ("file", "mode", "least"),
+    [("before_after", "bfloat16", 0.85), ("before_after", "float32", 0.7),
+     ("before_after_a100", "bfloat16", 0.6)],
+)  # fmt: skip
+def test_bounds_are_what_was_asked_for(file, mode, least):
+    """Over the layers of both networks at batch 32 and 256; by `mma.sync` on an A100."""
+    rows = json.loads((PREDICTED / f"{file}.json").read_text())["rows"]
+    of = [r for r in rows if r["mode"] == mode and r["batch"] in (32, 256)]
+    assert {(r["suite"], r["batch"]) for r in of} == {
+        (suite, batch) for suite in before_after.SUITES_SHOWN for batch in (32, 256)
+    }
+    shares = [r["limit_us"] / r["after"]["bound_us"] for r in of]
+    assert before_after._geometric(shares) >= least
+
+
 def test_ptx_of_tritons_is_there_for_every_launch():
     launches = json.loads((triton_facts.FOLDER / "launches.json").read_text())
     for name, about in launches.items():
