@@ -236,6 +236,26 @@ def test_kernels_compile_for_one_architecture_without_local_memory(
     assert compiled == of_family
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "arch", "defines"),
+    [
+        ("norm/gradient.cu", "sm_120", {"SCALAR": "__nv_bfloat16"}),
+        ("conv/implicit_gemm.cu", "sm_90a", {"SCALAR": "double", "TILE": "64"}),
+        ("gemm/13_wgmma_int8.cu", "sm_90a", {"TILE_N": "128", "CLUSTER": "1"}),
+    ],
+)
+def test_what_spilled_where_few_look_does_not_again(
+    needs_cuobjdump: None, file: str, arch: str, defines: dict[str, str]
+) -> None:
+    """Of types and architectures that the tests above leave to test-all."""
+    (kernel,) = (kernel for kernel in catalogue.load() if kernel.file == file)
+    variant = next(v for v in kernel.variants if defines.items() <= dict(v).items())
+    report = gate.compile_all([arch], jobs=1, kernels=[replace(kernel, variants=(variant,))])
+    assert report.problems == ()
+    assert report.records
+
+
 @pytest.mark.exhaustive
 def test_every_kernel_compiles_for_every_architecture_without_local_memory(
     needs_cuobjdump: None, defined_entries: dict[str, str]

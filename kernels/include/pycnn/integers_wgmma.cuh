@@ -8,18 +8,20 @@
 
 constexpr int LANES = 4;  // that have a row together, pairs of neighbours each
 
-// Where a warp's sums go: row `i` of a lane and the one 8 below, columns from the tile's first on.
+// Where a warp's sums go: row `i` of a lane and the one 8 below, columns from the tile's first on. Their
+// number is of 32 bits: of 64, registers spill where a tile has 128x128.
 template <typename T>
 struct Integers {
     T* to[2];
-    const index_t channel, cols;  // of the tile's first column, and those left from there on
+    const index_t channel;  // of the tile's first column
+    const int cols;         // of the tile, that there are
     const bool vector;
 
     template <typename Work>
     __device__ Integers(const Work& work, T* c, const GemmParams& p, const BlockCoord& blk,
                         const WarpOutput& own)
         : channel(blk.offset(p, 0, p.channel_inner) + blk.n),
-          cols(p.n - blk.n),
+          cols(static_cast<int>(min(p.n - blk.n, index_t(BLK_N)))),
           vector(vectors(p, C_VECTOR, c)) {
 #pragma unroll
         for (int h = 0; h < 2; ++h) {

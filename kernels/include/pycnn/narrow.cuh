@@ -4,7 +4,7 @@
 #include <pycnn/kernel.cuh>
 
 // Elements of a vector as numbers to compute with, an instruction each: of two bfloat16 in a
-// register, each is the upper half of a float.
+// register, each is the upper half of a float. Two of float16 stay in one register until then.
 template <int COUNT>
 __device__ __forceinline__ void unpack(const scalar_t (&from)[COUNT], acc_t (&to)[COUNT]) {
 #if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 2
@@ -16,6 +16,13 @@ __device__ __forceinline__ void unpack(const scalar_t (&from)[COUNT], acc_t (&to
         to[2 * i] = __uint_as_float(both[i] << 16);
         to[2 * i + 1] = __uint_as_float(both[i] & 0xffff0000u);
     }
+#elif PYCNN_JOIN(PYCNN_IS_, SCALAR) == 1
+    static_assert(COUNT % 2 == 0, "whole registers");
+    unsigned both[COUNT / 2];
+    memcpy(both, from, sizeof(both));
+#pragma unroll
+    for (int i = 0; i < COUNT; ++i)
+        to[i] = to_acc(__ushort_as_half(static_cast<unsigned short>(both[i / 2] >> i % 2 * 16)));
 #else
 #pragma unroll
     for (int i = 0; i < COUNT; ++i) to[i] = to_acc(from[i]);

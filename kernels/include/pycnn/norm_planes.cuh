@@ -141,11 +141,16 @@ struct Run {
             for (int r = 0; r < VECTORS; ++r)
                 if (has(r)) vec[r] = *reinterpret_cast<const Vec*>(from + first(r));
         } else {
+#pragma unroll 1  // all at once they take twice the registers, and spill
+            for (int r = 0; r < VECTORS; ++r) {
+                if (!has(r)) continue;
+                Vec one;
 #pragma unroll
-            for (int r = 0; r < VECTORS; ++r)
+                for (int k = 0; k < VEC_SIZE; ++k) one.at[k] = from[first(r) + k];
 #pragma unroll
-                for (int k = 0; k < VEC_SIZE; ++k)
-                    if (has(r)) vec[r].at[k] = from[first(r) + k];
+                for (int i = 0; i < VECTORS; ++i)
+                    if (i == r) vec[i] = one;  // registers have no addresses
+            }
         }
     }
 
