@@ -137,6 +137,8 @@ def _windows(stride: Ints, padding: Padding, dilation: Ints, groups: int, mode: 
 
 def shape(name: str, value: Any, ranks: Sequence[int], axes: str) -> Ints:
     """A shape given as such."""
+    if hasattr(value, "shape"):
+        raise ValueError(f"{name} is an array; allowed: its shape, {axes}")
     if not isinstance(value, (tuple, list)) or len(value) not in ranks:
         raise ValueError(f"{name}={value!r}; allowed: {axes}")
     return tuple(integer(name, extent, 0) for extent in value)

@@ -178,6 +178,8 @@ def _of_few_channels(problem: Problem, limit: int) -> Plan:
         try:
             require_chunks(problem, "forward")
         except Unsupported as unsupported:
+            if str(other).startswith(str(unsupported)):  # the same is in the way of both
+                raise unsupported from None
             raise Unsupported(f"{unsupported}, or few of them: {other}") from None
         raise
 

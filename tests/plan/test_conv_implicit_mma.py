@@ -9,7 +9,7 @@ from plan_checks import assert_sound
 from pycnn.define.views import View
 from pycnn.plan import conv
 from pycnn.plan._implicit import Chunked
-from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA
+from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA, IMPLICIT_GEMM_TF32
 from pycnn.plan.conv_problem import Problem, Unsupported
 
 PLENTY = 2**40
@@ -219,6 +219,14 @@ def test_limits(case):
     direction, of, message = UNFIT[case]
     with pytest.raises(Unsupported, match=message):
         plan(direction, of)
+
+
+def test_what_is_in_the_way_of_few_channels_too_is_said_once():
+    first, apart = problem(dtype="float32", last=False), problem(dtype="float32", c=6, groups=2)
+    for of, reasons in ((first, 1), (replace(first, mode="circular"), 1), (apart, 2)):
+        with pytest.raises(Unsupported) as refused:
+            IMPLICIT_GEMM_TF32.plan(of, "forward", PLENTY)
+        assert str(refused.value).count("; allowed: ") == reasons
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward_input"])

@@ -352,6 +352,7 @@ def test_listed_algorithms_for_both_gradients():
         ({"x_shape": (3, 4)}, ValueError, "x_shape=(3, 4)"),
         ({"w_shape": (3, 4, 3, -1)}, ValueError, "w_shape=-1"),
         ({"w_shape": 3}, ValueError, "w_shape=3"),
+        ({"x_shape": np.ones((2, 8, 9, 9))}, ValueError, "x_shape is an array; allowed: its shape"),
         ({"dtype": "int8"}, ValueError, "dtype='int8'; allowed: float16, bfloat16, float32"),
         ({"direction": "sideways"}, ValueError, "direction='sideways'"),
         ({"workspace_limit": -1}, ValueError, "workspace_limit=-1"),

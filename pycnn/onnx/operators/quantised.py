@@ -11,7 +11,7 @@ from pycnn.onnx.operators.arrays import normal_axis
 from pycnn.onnx.operators.casting import dtype_of, to_float8
 from pycnn.onnx.operators.convolution import check_kernel, geometry
 from pycnn.onnx.operators.registry import operator
-from pycnn.runtime.active import active_backend
+from pycnn.runtime.backends import backend_for
 
 Ints = Sequence[int] | None
 
@@ -119,8 +119,7 @@ def _vector(value: Any) -> Any:
 
 def _convolved(function: Any, x: Any, *others: Any, groups: int, **settings: Any) -> Any:
     """With channels last where kernels have tensor cores for it; so they stay for the next one."""
-    kernels = hasattr(x, "get") or active_backend() != "reference"
-    if not kernels or x.shape[1] // groups % CHUNK:
+    if backend_for(x=x) == "reference" or x.shape[1] // groups % CHUNK:
         return function(x, *others, groups=groups, **settings)
     last = x.transpose(0, 2, 3, 1)
     if not last.flags.c_contiguous:
