@@ -44,11 +44,11 @@ def test_none_is_left_out():
 
 @pytest.mark.parametrize("name", ["lenet5", "googlenet", "resnet50", "unet", "squeezenet"])
 def test_pytorch_still_says_it(name):
-    """Of all elements."""
+    """Of all elements; a gradient that is zero but for rounding has no digit that is right."""
     pytest.importorskip("torch", reason="PyTorch is not installed (extra torch)")
     theirs, (mine, called) = golden.by_pytorch(name), golden.by_pycnn(name)
     for want, got, what in zip(theirs["gradients"], mine["gradients"], called, strict=True):
         np.testing.assert_allclose(
-            got, want, rtol=1e-8, atol=1e-8 * np.abs(want).max(), err_msg=what
+            got, want, rtol=1e-8, atol=1e-12 + 1e-8 * np.abs(want).max(), err_msg=what
         )
     check(name, mine, golden.kept(theirs))
