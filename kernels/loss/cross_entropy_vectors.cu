@@ -5,7 +5,7 @@
 // Layout     logits and dlogits contiguous (N,C), C whole vectors of 16 bytes; target, weight and
 //            gradients any strides; loss contiguous
 // Launch     block (lanes, rows), 128 threads, 2 to 32 lanes a row; `long`: block 64 to 512, one row.
-//            With a reduction at most 4096 blocks, which walk over the rows and leave one partial
+//            With a reduction at most 1024 blocks, which walk over the rows and leave one partial
 //            sum each, which loss/sums.cu adds up. No shared memory but for the reductions
 // Traffic    forward |z| + |t|, backward |z| + |t| + |dz| bytes; ignored rows are not read. 128 bits
 //            an access. About 7 flop a logit
@@ -60,26 +60,23 @@ __device__ __forceinline__ void forward(const Group& group, const scalar_t* __re
         Vec vec[VECTORS];
         r.load(logits, vec, -limits<acc_t>::infinity());
         const acc_t of_target = known ? to_acc(ldg(logits + r.start + t)) : acc_t(0);
-        acc_t z[VECTORS][VEC_SIZE], top = Max::identity(), sum = 0;
+        const acc_t top = row_maximum(group, vec);
+        const Decay decay(top);
+        acc_t sum = 0;
+        each_vector(vec, [&](int, const acc_t(&z)[VEC_SIZE]) {
 #pragma unroll
-        for (int k = 0; k < VECTORS; ++k) {
-            unpack(vec[k].at, z[k]);
-#pragma unroll
-            for (int i = 0; i < VEC_SIZE; ++i) top = fmax(top, z[k][i]);
-        }
-        top = group.reduce(top, Max());
-#pragma unroll
-        for (int k = 0; k < VECTORS; ++k)
-#pragma unroll
-            for (int i = 0; i < VEC_SIZE; ++i) sum += exp_below(z[k][i] - top);
-        const acc_t log_sum = log(group.reduce(sum, Sum()));
+            for (int i = 0; i < VEC_SIZE; ++i) sum += decay(z[i]);
+        });
+        const acc_t log_sum = decay.log_sum(group.reduce(sum, Sum()));
         acc_t spread = 0;
         if (SMOOTH) {
 #pragma unroll
-            for (int k = 0; k < VECTORS; ++k)
+            for (int k = 0; k < VECTORS; ++k) vec[k] = hidden(vec[k]);
+            each_vector(vec, [&](int k, const acc_t(&z)[VEC_SIZE]) {
 #pragma unroll
                 for (int i = 0; i < VEC_SIZE; ++i)
-                    if (r.has(k)) spread += weight(r.at(k) + i) * ((z[k][i] - top) - log_sum);
+                    if (r.has(k)) spread += weight(r.at(k) + i) * ((z[i] - top) - log_sum);
+            });
             spread = smooth * group.reduce(spread, Sum());
         }
         if (inside && group.thread_rank == 0) {
@@ -110,10 +107,11 @@ __device__ __forceinline__ void backward(const Group& group, const scalar_t* __r
     read.load(logits, z, -limits<acc_t>::infinity());
     acc_t top = row_maximum(group, z);
     if (!kept) top = 0;  // of minus infinities, all parts are 0
+    const Decay decay(top);
     acc_t part[VECTORS][VEC_SIZE], sum = 0, weights = 0;
     each_vector(z, [&](int k, const acc_t (&value)[VEC_SIZE]) {
 #pragma unroll
-        for (int i = 0; i < VEC_SIZE; ++i) sum += part[k][i] = exp_below(value[i] - top);
+        for (int i = 0; i < VEC_SIZE; ++i) sum += part[k][i] = decay(value[i]);
     });
     sum = group.reduce(sum, Sum());
     if (SMOOTH) {

@@ -4,7 +4,7 @@
 //            loss_total           total = sum parts, kept in the type of sums
 //            loss_target_weights  parts[block] = sum of weight[target[i]], ignored targets left out
 // Layout     target any strides, int64 or int32; all else contiguous
-// Launch     block 256; finish and total one block, target_weights at most 1024
+// Launch     block 256, finish up to 1024; finish and total one block, target_weights at most 1024
 // Traffic    a few kB; target_weights |target| bytes
 // Range      any number of partial sums, none included: 0, and 0 / 0 = NaN for the mean of nothing
 // Siblings   the kernels of this folder leave at most 1024 partial sums, by block; here they are
@@ -26,7 +26,6 @@ extern "C" __global__ void __launch_bounds__(1024, 1)
                 scalar_t* __restrict__ loss, index_t count, double divisor) {
     __shared__ SumPair shared[LANES];
     SumPair sums = {};
-#pragma unroll 4
     for (index_t i = threadIdx.x; i < count; i += blockDim.x)
         sums.merge({above[i], below ? below[i] : acc_t(0)});
     sums = merge_block(sums, shared);
@@ -38,7 +37,6 @@ extern "C" __global__ void __launch_bounds__(256, 1)
     loss_total(const acc_t* __restrict__ parts, acc_t* __restrict__ total, index_t count) {
     __shared__ acc_t partial[WARP];
     acc_t sum = 0;
-#pragma unroll 4
     for (index_t i = threadIdx.x; i < count; i += blockDim.x) sum += parts[i];
     sum = block_reduce(sum, Sum(), partial);
     if (threadIdx.x == 0) *total = sum;

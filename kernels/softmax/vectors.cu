@@ -36,18 +36,19 @@ __device__ __forceinline__ void softmax_row(const Group& group, const scalar_t* 
     Vec vec[VECTORS];
     r.load(x, vec, -limits<acc_t>::infinity());
     const acc_t top = row_maximum(group, vec);
+    const Decay decay(top);
 
     acc_t kept[VECTORS][VEC_SIZE], sum = 0;
     each_vector(vec, [&](int k, const acc_t (&value)[VEC_SIZE]) {
 #pragma unroll
         for (int i = 0; i < VEC_SIZE; ++i) {
-            const acc_t below = value[i] - top, part = exp_below(below);
-            kept[k][i] = LOG ? below : part;
+            const acc_t part = decay(value[i]);
+            kept[k][i] = LOG ? value[i] - top : part;
             sum += part;
         }
     });
     sum = group.reduce(sum, Sum());
-    const acc_t scale = LOG ? log(sum) : acc_t(1) / sum;
+    const acc_t scale = LOG ? decay.log_sum(sum) : acc_t(1) / sum;
 #pragma unroll
     for (int k = 0; k < VECTORS; ++k)
         if (r.has(k))

@@ -32,7 +32,7 @@ def finish(
     """
     costs, weights = (Buffer(n) if blocks else None for n in ("costs", "weights"))
     arguments = (Buffer(loss), np.int64(blocks), np.float64(0.0 if below else divisor))
-    threads = MOST_THREADS if blocks > PARTIALS else THREADS
+    threads = MOST_THREADS if blocks > THREADS else THREADS
     weights = weights if below else None
     return _launch(dtype, "loss_finish", costs, weights, *arguments, threads=threads)
 

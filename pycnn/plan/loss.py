@@ -16,9 +16,6 @@ from pycnn.runtime.structs import struct
 #: Bytes of struct Positions of kernels/include/pycnn/classes.cuh.
 POSITIONS = 256 * 16
 
-#: Blocks that walk over such rows, at most: the fewer rounds, the more is asked for at once.
-ROW_PARTIALS = 4096
-
 #: Where rows of logits stay in registers.
 VECTORS_FILE = "loss/cross_entropy_vectors.cu"
 
@@ -189,7 +186,7 @@ def _forward(
     reduced, mean = p.reduction != "none", p.reduction == "mean"
     blocks = team.blocks(p.count)
     if reduced:
-        blocks = min(blocks, ROW_PARTIALS if isinstance(team, RowTeam) else PARTIALS)
+        blocks = min(blocks, PARTIALS)
     partials = (Buffer("costs"), Buffer("weights"))
     results: tuple[Argument, ...] = (None, *partials) if reduced else (Buffer("loss"), None, None)
     launches: tuple[Launch, ...] = ()

@@ -134,6 +134,24 @@ def test_special_logits(backend, classes, smoothing):
     check(backend, logits[4:], target[4:], None, -100, "mean", smoothing)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_logits_far_from_zero(backend, rng, dtype):
+    """Certain of the target: no cost, whatever a large logit is rounded to on the way."""
+    most = {"float16": 6e4, "bfloat16": 3.3e38, "float32": 3.3e38}[dtype]
+    logits = rng.standard_normal((9, 40)).astype(numpy_dtype(dtype))
+    target = rng.integers(0, 40, 9)
+    for row, (top, others) in enumerate(
+        [(most, -most), (most, most), (-most, -most), (6e4, 1), (5e4, 0), (-2e4, -3e4), (2e4, 1e4)]
+    ):
+        logits[row] = others
+        logits[row, target[row]] = top
+    logits[7, :30] = NAN  # passed over by the maximum
+    check(backend, logits, target, None, -100, "none", 0.0)
+    costs = backend.numpy(pycnn.cross_entropy(*backend.views(logits, target), reduction="none"))
+    certain = costs[[0, 3, 4, 5, 6]]
+    assert np.all((certain >= 0) & (certain < 1e-6))
+
+
 def test_all_ignored(backend):
     logits, target = np.zeros((3, 4)), np.full(3, -100)
     for reduction in REDUCTIONS:

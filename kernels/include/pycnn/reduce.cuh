@@ -57,6 +57,12 @@ __device__ __forceinline__ Indexed exchange(Indexed mine, int distance) {
 // so all lanes end with the same value.
 template <typename T, typename Op>
 __device__ __forceinline__ T lane_reduce(T value, Op op, int size) {
+    if (size == WARP) {  // most often, and with no instructions but its own
+#pragma unroll
+        for (int distance = WARP / 2; distance > 0; distance /= 2)
+            value = op(value, exchange(value, distance));
+        return value;
+    }
     for (int distance = size / 2; distance > 0; distance /= 2)
         value = op(value, exchange(value, distance));
     return value;

@@ -127,9 +127,22 @@ __device__ __forceinline__ void each_vector(const Vec (&vec)[VECTORS], Body body
 template <typename Group>
 __device__ __forceinline__ acc_t row_maximum(const Group& group, const Vec (&vec)[VECTORS]) {
     acc_t top = Max::identity();
-    each_vector(vec, [&](int, const acc_t (&value)[VEC_SIZE]) {
+    const auto add = [&](const acc_t(&value)[VEC_SIZE]) {
 #pragma unroll
         for (int i = 0; i < VEC_SIZE; ++i) top = fmax(top, value[i]);
-    });
+    };
+    if constexpr (IN_PAIRS) {
+        unsigned pairs[VECTORS][4];
+        memcpy(pairs, vec, sizeof(pairs));
+#pragma unroll
+        for (int k = 1; k < VECTORS; ++k)
+#pragma unroll
+            for (int i = 0; i < 4; ++i) pairs[0][i] = larger_of_pairs(pairs[0][i], pairs[k][i]);
+        acc_t value[VEC_SIZE];
+        unpack(*reinterpret_cast<const scalar_t(*)[VEC_SIZE]>(pairs[0]), value);
+        add(value);
+    } else {
+        each_vector(vec, [&](int, const acc_t(&value)[VEC_SIZE]) { add(value); });
+    }
     return group.reduce(top, Max());
 }
