@@ -8,6 +8,8 @@
 //                      piece (48 kB at most)
 //            STAGED=0  planes where they lie; with channels last, neighbouring threads work on
 //                      neighbouring channels
+//            odd: such planes, of an odd number of elements in up to 256 bytes, each by one thread: they meet
+//            no bank twice, and of 16 bits, by words of two, seldom
 //            channels: 16 threads for vectors of channels, each 16th pixel to one of 16 rows of them
 // Traffic    |x| + |y| (+ |indices|) bytes; an addition or comparison an element
 // Range      any extents, 64-bit index arithmetic. As in PyTorch the index is that of the first
@@ -18,11 +20,13 @@
 // Source     Lin, Chen, Yan: Network in network, 2013
 //
 // entry global_avg_pool           mean of every plane
+// entry global_avg_pool_odd       mean of every plane, each by one thread
 // entry global_avg_pool_channels  mean of every plane, channels being neighbours and whole vectors
 // entry global_max_pool           maximum of every plane, optionally with its index
 // variant SCALAR = floating
 // variant STAGED = 0, 1
 // only global_avg_pool_channels STAGED = 0
+// only global_avg_pool_odd STAGED = 1
 #include <pycnn/block.cuh>
 #include <pycnn/narrow.cuh>
 #include <pycnn/strided.cuh>
@@ -100,6 +104,35 @@ __device__ __forceinline__ Fold merged(Fold fold, int thread, int group_size, Fo
     return fold;
 }
 
+// The mean of `length` elements; of 16 bits by a product, as a division takes a slow path.
+__device__ __forceinline__ scalar_t mean_of(acc_t sum, int length) {
+    return from_acc(sizeof(scalar_t) > 2 ? sum / length : sum * (acc_t(1) / length));
+}
+
+// Consecutive elements into shared memory: all of up to DEPTH requests of a thread before one is used.
+template <int DEPTH>
+__device__ __forceinline__ void stage(const scalar_t* __restrict__ from, int all, scalar_t* sX) {
+    const int thread = threadIdx.x;
+    if (all % VEC_SIZE == 0 && aligned_to<scalar_t, VEC_SIZE>(from)) {
+        using Vec = Block<scalar_t, VEC_SIZE>;
+        const int vecs = all / VEC_SIZE;
+        for (int first = thread; first < vecs; first += DEPTH * THREADS) {
+            Vec vec[DEPTH];
+#pragma unroll
+            for (int k = 0; k < DEPTH; ++k)
+                if (first + k * THREADS < vecs) vec[k] = reinterpret_cast<const Vec*>(from)[first + k * THREADS];
+#pragma unroll
+            for (int k = 0; k < DEPTH; ++k)
+                if (first + k * THREADS < vecs) reinterpret_cast<Vec*>(sX)[first + k * THREADS] = vec[k];
+        }
+        return;
+    }
+    // A warp begins where a sector does, so that it touches none twice.
+    const int skipped = static_cast<int>(reinterpret_cast<unsigned long long>(from) % 32);
+    for (int i = thread - skipped / static_cast<int>(sizeof(scalar_t)); i < all; i += THREADS)
+        if (i >= 0) sX[i] = from[i];
+}
+
 // store(plane, what all its elements come to), by one thread a plane.
 template <typename Fold, typename Store>
 __device__ __forceinline__ void reduce(const scalar_t* __restrict__ x, const Planes& p,
@@ -117,18 +150,7 @@ __device__ __forceinline__ void reduce(const scalar_t* __restrict__ x, const Pla
     scalar_t* sX = reinterpret_cast<scalar_t*>(memory);
     const int planes = static_cast<int>(p.count - first < num_groups ? p.count - first : num_groups);
     const int length = static_cast<int>(p.length), all = planes * length;
-    const scalar_t* from = x + first * length;
-    if (all % VEC_SIZE == 0 && aligned_to<scalar_t, VEC_SIZE>(from)) {
-        using Vec = Block<scalar_t, VEC_SIZE>;
-#pragma unroll 4
-        for (int i = thread; i < all / VEC_SIZE; i += THREADS)
-            reinterpret_cast<Vec*>(sX)[i] = reinterpret_cast<const Vec*>(from)[i];
-    } else {
-        // A warp begins where a sector does, so that it touches none twice.
-        const int skipped = static_cast<int>(reinterpret_cast<unsigned long long>(from) % 32);
-        for (int i = thread - skipped / static_cast<int>(sizeof(scalar_t)); i < all; i += THREADS)
-            if (i >= 0) sX[i] = from[i];
-    }
+    stage<4>(x + first * length, all, sX);
     __syncthreads();
     if (plane < p.count)
 #pragma unroll 4
@@ -164,7 +186,7 @@ __device__ __forceinline__ void reduce(const scalar_t* __restrict__ x, const Pla
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
 global_avg_pool(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Planes p) {
     reduce<Mean>(x, p, [&](index_t plane, const Mean& mean) {
-        y[plane] = from_acc(mean.sum / static_cast<acc_t>(p.length));
+        y[plane] = mean_of(mean.sum, static_cast<int>(p.length));
     });
 }
 
@@ -175,6 +197,33 @@ global_max_pool(const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
         y[plane] = from_acc(maximum.best);
         if (indices) indices[plane] = maximum.at;
     });
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+global_avg_pool_odd(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Planes p) {
+    extern __shared__ __align__(16) unsigned long long memory[];
+    scalar_t* const sX = reinterpret_cast<scalar_t*>(memory);
+    constexpr int WORD = sizeof(scalar_t) == 2 ? 2 : 1;  // elements
+    const index_t first = static_cast<index_t>(blockIdx.x) * THREADS, left = p.count - first;
+    const int planes = static_cast<int>(left < THREADS ? left : THREADS);
+    const int length = static_cast<int>(p.length), own = static_cast<int>(threadIdx.x);
+    stage<8>(x + first * length, planes * length, sX);
+    __syncthreads();
+    if (own >= planes) return;
+    acc_t sum[WORD] = {};
+    const auto* word = reinterpret_cast<const Block<scalar_t, WORD>*>(sX) + (own * length + WORD - 1) / WORD;
+#pragma unroll 8
+    for (int i = 0; i < length / WORD; ++i) {
+        acc_t value[WORD];
+        unpack(word[i].at, value);
+#pragma unroll
+        for (int k = 0; k < WORD; ++k) sum[k] += value[k];
+    }
+    if constexpr (WORD == 2) {  // half of a word, in front or behind
+        sum[0] += to_acc(sX[own * length + (own % 2 ? 0 : length - 1)]);
+        sum[0] += sum[1];
+    }
+    y[first + own] = mean_of(sum[0], length);
 }
 
 // Vectors of channels, side by side, of LANES threads; the pixels are divided among as many rows of
@@ -196,14 +245,22 @@ __device__ __forceinline__ void mean_of_channels(const scalar_t* __restrict__ x,
     const int own = first + lane * VEC_SIZE;
     const scalar_t* const from = x + image * p.n + own;
     acc_t sum[VEC_SIZE] = {};
-    if (own < channels)
-#pragma unroll 4
-        for (int i = row; i < length; i += CHANNEL_ROWS) {
+    for (int begin = row; own < channels && begin < length; begin += 4 * CHANNEL_ROWS) {
+        Block<scalar_t, VEC_SIZE> vec[4];  // asked for together, the last ones too
+#pragma unroll
+        for (int r = 0; r < 4; ++r) {
+            const int i = begin + r * CHANNEL_ROWS;
+            if (i < length) vec[r] = load_block<scalar_t, VEC_SIZE>(from + i * step, VECTORS);
+        }
+#pragma unroll
+        for (int r = 0; r < 4; ++r) {
+            if (begin + r * CHANNEL_ROWS >= length) break;
             acc_t value[VEC_SIZE];
-            unpack(load_block<scalar_t, VEC_SIZE>(from + i * step, VECTORS).at, value);
+            unpack(vec[r].at, value);
 #pragma unroll
             for (int k = 0; k < VEC_SIZE; ++k) sum[k] += value[k];
         }
+    }
 #pragma unroll
     for (int k = 0; k < VEC_SIZE; k += PART) {
         Block<acc_t, PART> part;
@@ -218,7 +275,7 @@ __device__ __forceinline__ void mean_of_channels(const scalar_t* __restrict__ x,
     acc_t all = 0;
 #pragma unroll
     for (int r = 0; r < CHANNEL_ROWS; ++r) all += partial[r][slot];
-    y[image * channels + first + c] = from_acc(all / static_cast<acc_t>(length));
+    y[image * channels + first + c] = mean_of(all, length);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)

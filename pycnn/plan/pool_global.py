@@ -20,6 +20,9 @@ SHARE, SHARE_STAGED = 8, 16
 #: Longest plane of which several are brought into shared memory in one piece.
 STAGED_LENGTH = THREADS * SHARE
 
+#: Most bytes of a plane of an odd number of elements that one thread adds up.
+ODD_BYTES = 256
+
 #: Neighbouring channels that a block works on where they are last, for whole sectors.
 COLUMNS = 32
 
@@ -53,7 +56,7 @@ def global_pool(
     >>> pooling = Pooling(2, 64, (Axis(7, 1), Axis(7, 1)))
     >>> plan = global_pool("global_avg_pool", "avg", pooling, (3136, 49, 7, 1), "float32")
     >>> plan.algo, plan.launches[0].grid
-    ('staged', (2, 1, 1))
+    ('odd planes', (1, 1, 1))
     """
     shape = pooling.shape(of_x=False)
     outputs = {"y": ArraySpec(shape, numpy_dtype(dtype))}
@@ -90,6 +93,11 @@ def global_pool(
             grid = (pooling.images * tiles, 1, 1)
             launch = Launch(kernel, grid, (THREADS, 1, 1), (*arguments, params))
             return Plan(op, "channels", (launch,), outputs)
+        if kind == "avg" and staged and length % 2 and length * itemsize <= ODD_BYTES:
+            kernel = Kernel(FILE, "global_avg_pool_odd", defines)
+            grid, shared = (ceil_div(count, THREADS), 1, 1), THREADS * length * itemsize
+            launch = Launch(kernel, grid, (THREADS, 1, 1), (*arguments, params), shared)
+            return Plan(op, "odd planes", (launch,), outputs)
         kernel = Kernel(FILE, f"global_{kind}_pool", defines)
         shared = 16 * ceil_div(slots * length * itemsize, 16) if staged else 0
         grid = (ceil_div(count, slots), 1, 1)

@@ -575,7 +575,9 @@ def test_registers_of_channels(file, entry, window, blocks):
         ("NHWC", (2, 7, 7, 40), "channels"),
         ("NHWC", (1, 3, 5, 272), "channels"),
         ("NHWC", (1, 3, 5, 6), "in place"),
-        ("NCHW", (3, 41, 7, 7), "staged"),
+        ("NCHW", (3, 43, 5, 5), "odd planes"),
+        ("NCHW", (7, 41, 7, 7), "odd planes"),
+        ("NCHW", (2, 3, 7, 6), "staged"),
         ("NCHW", (1, 2, 40, 50), "staged"),
     ],
 )
@@ -586,8 +588,8 @@ def test_global_means_by_vectors(backend, rng, layout, shape, algo, dtype):
     x = normal(rng, shape, dtype)
     x.flat[-1] = NAN
     (want,) = tested.oracle(chosen, {"x": x}).values()
-    if algo == "in place" and dtype == "float64":
-        algo = "channels"
+    if dtype == "float64":
+        algo = {"in place": "channels"}.get(algo, algo) if shape[-1] != 7 else "staged"
     for view in (x, view_of(x, "misaligned")):
         assert tested.op.plan(tested.op.describe({"x": view}, **chosen)).algo == algo
         (got,) = tested.invoke(pycnn.global_avg_pool, {"x": backend.array(view)}, chosen)
