@@ -6,7 +6,7 @@
 // Layout     the other side 1 along l; `rows` and all other strides whole vectors of 16 bytes
 // Launch     `tile` rows a block, block 256; grid: tiles. Shared: the rows, as they lie in memory
 // Traffic    |x| + |y| bytes, 128 bits an access; no arithmetic. Of odd sizes 8 vectors
-//            side by side meet in no bank, the 20 of a tile of 7x7 in two or three
+//            side by side meet in no bank, the 12 of a tile of 7x7 in some two
 // Range      any extents; 64-bit offsets, 32-bit arithmetic inside a tile. Where an address is no
 //            multiple of 16, elements come and go one by one
 // Siblings   transpose_vectors.cu where both sides are whole vectors; transpose.cu takes everything

@@ -18,9 +18,9 @@ WIDEST = 16
 #: Warps of a block of transpose_vectors.cu, and the squares along both axes that a warp has.
 WARPS, LANES_A, LANES_B = 8, 8, 4
 
-#: Of transpose_maps.cu: shared memory of a block, at most, and the bytes of neighbours that its
-#: rows are a multiple of on the side of vectors.
-MAP_BYTES, ROW_BYTES = 16 * 1024, 64
+#: Of transpose_maps.cu: shared memory of a block, at most, what it has where several rows fit, and
+#: the bytes of neighbours that its rows are a multiple of on the side of vectors.
+MAP_BYTES, TILE_BYTES, ROW_BYTES = 16 * 1024, 12 * 1024, 64
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _transpose(
     if entry := _of_maps(extents, from_, to, a, buffers, itemsize):
         inwards = entry == "transpose_to_vectors"
         size, rows = (extents[a], extents[b]) if inwards else (extents[b], extents[a])
-        tile = min(rows, max(1, MAP_BYTES // (size * ROW_BYTES)) * ROW_BYTES // itemsize)
+        tile = min(rows, max(1, TILE_BYTES // (size * ROW_BYTES)) * ROW_BYTES // itemsize)
         maps = struct(
             "movement/transpose_maps.cu", "Maps",
             extent_z=extent_z, rows=rows, size=size, tile=tile,
