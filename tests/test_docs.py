@@ -92,7 +92,8 @@ def test_the_commands_are_those_that_the_docs_are_checked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "count"), [("README.md", 3), ("docs/training.md", 8), ("docs/networks.md", 8)]
+    ("page", "count"),
+    [("README.md", 3), ("docs/training.md", 8), ("docs/networks.md", 8), ("docs/onnx.md", 1)],
 )
 def test_the_python_of_a_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, count: int
