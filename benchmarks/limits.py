@@ -132,22 +132,38 @@ def _channels_last(gpu: Gpu, dtype: str) -> Iterator[tuple[str, Launch, dict[str
 
 
 def _of_8_bits(gpu: Gpu) -> Iterator[tuple[str, Launch, dict[str, Any]]]:
-    """Products by ``wgmma``, whose rows must be spaced as those of the ragged problems are not."""
+    """By ``wgmma``: products, and convolutions of 3x3, channels last.
+
+    Rows must be spaced as those of the ragged problems are not.
+    """
     m, n, k = 4096, 4096, 512
     one = np.ones((), np.float32)
     a8, b8 = (sample.aligned((rows, k), numpy_dtype("float8_e4m3fn")) for rows in (m, n))
     a, b = (sample.aligned((rows, k), np.int8) for rows in (m, n))
     none, zero = {"a_zero_point": None, "b_zero_point": None}, np.zeros((), np.int8)
     scales = {"a_scale": one, "b_scale": one, "y_scale": one, "y_zero_point": zero}
+    (x8, w8), (x, w) = (
+        [sample.aligned((rows, side, side, 256), numpy_dtype(dtype))
+         for rows, side in ((BATCH, 14), (256, 3))]
+        for dtype in ("float8_e4m3fn", "int8")
+    )  # fmt: skip
+    w8, w = (weight.transpose(0, 3, 1, 2) for weight in (w8, w))
+    of_x = {"x_scale": one, "x_zero_point": None, "weight_scale": one, "weight_zero_point": None}
+    of_y = {"y_scale": one, "y_zero_point": zero}
+    how: dict[str, Any] = {"padding": 1, "layout": "NHWC"}
     for name, call in (
         ("scaled_mm", partial(pycnn.scaled_mm, a8, b8.T, one, one)),
         ("matmul_integer", partial(pycnn.matmul_integer, a, b.T, **none)),
         ("qlinear_matmul", partial(pycnn.qlinear_matmul, a=a, b=b.T, **none, **scales)),
+        ("scaled_conv2d", partial(pycnn.scaled_conv2d, x8, w8, one, one, **how)),
+        ("conv2d_integer", partial(pycnn.conv2d_integer, x, w, **how)),
+        ("qlinear_conv2d", partial(pycnn.qlinear_conv2d, x=x, weight=w, **of_x, **of_y, **how)),
     ):
+        size = "256@14 to 256" if "conv" in name else f"{m}x{n}x{k}"
         with plans.planned_on(gpu):
             for plan, own in plans.planned(partial(call, algo="wgmma")):
                 for launch, bound in launched(plan, own):
-                    yield f"{name} {m}x{n}x{k}", launch, bound
+                    yield f"{name} {size}", launch, bound
 
 
 #: One for each entry; clipped, gradients are looked at all together before the step.

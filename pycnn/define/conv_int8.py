@@ -47,15 +47,19 @@ class Settings:
         return self.quantised.problem
 
 
-class IntegerConv(TakesScalars):
-    """What the two have in common: the sums."""
+class ByteConv(TakesScalars):
+    """What convolutions of 8-bit elements have in common."""
 
     family = "conv"
     layouts: tuple[str, ...] = LAYOUTS
     bound = "arithmetic"
-    dtypes = INT8
     environment = (LIMIT,)
-    no_gradient = "integers have none: quantised networks are trained in floating point"
+    algorithms: tuple[str, ...]
+    planner: type[plans.Convolving]
+
+    @abstractmethod
+    def result_dtype(self, views: Mapping[str, View], args: Arguments) -> str:
+        """That of y, checked."""
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         layout = Layout.of(args.layout, 2, views["x"].rank)
@@ -69,11 +73,7 @@ class IntegerConv(TakesScalars):
             args.groups,
         )
         y = (x[0], weight.shape[0], *out)
-        zero = views.get("weight_zero_point")
-        if zero is not None and zero.dtype != weight.dtype:
-            raise TypeError(
-                f"weight_zero_point has dtype {zero.dtype}; allowed: {weight.dtype}, that of weight"
-            )
+        dtype = self.result_dtype(views, args)
         problem = Problem(
             layout.view(views["x"]),
             planar(weight),
@@ -84,21 +84,42 @@ class IntegerConv(TakesScalars):
             problem,
             weight.dtype,
             "x_zero_point" in views,
-            _along_filters("weight_zero_point", zero, y[1]),
+            _along_filters("weight_zero_point", views.get("weight_zero_point"), y[1]),
             _along_filters("weight_scale", views.get("weight_scale"), y[1]) or 0,
             _along_filters("bias", views.get("bias"), y[1]),
         )
-        dtype = views["y_zero_point"].dtype if "y_zero_point" in views else "int32"
-        algo = choice("algo", args.algo, ("auto", *plans.ALGORITHMS))
+        algo = choice("algo", args.algo, ("auto", *self.algorithms))
         settings = Settings(layout, quantised, algo, config.get(LIMIT))
         return settings, {"y": (layout.arranged(y), dtype)}
 
     def choices(self, call: Call) -> tuple[plans.Convolving]:
         s: Settings = call.settings
-        return (plans.Convolving(s.quantised, self.name, s.limit, call.outputs["y"]),)
+        return (self.planner(s.quantised, self.name, s.limit, call.outputs["y"]),)
 
     def plan(self, call: Call) -> Plan:
         return self.choices(call)[0].plan(call.settings.algo)
+
+    def flops(self, call: Call) -> int:
+        """Of integers, where they are some."""
+        problem = call.settings.problem
+        return 2 * prod(problem.y.shape) * problem.channels * problem.taps
+
+
+class IntegerConv(ByteConv):
+    """What the two of integers have in common."""
+
+    dtypes = INT8
+    no_gradient = "integers have none: quantised networks are trained in floating point"
+    algorithms = plans.ALGORITHMS
+    planner = plans.Convolving
+
+    def result_dtype(self, views: Mapping[str, View], args: Arguments) -> str:
+        weight, zero = views["weight"], views.get("weight_zero_point")
+        if zero is not None and zero.dtype != weight.dtype:
+            raise TypeError(
+                f"weight_zero_point has dtype {zero.dtype}; allowed: {weight.dtype}, that of weight"
+            )
+        return views["y_zero_point"].dtype if "y_zero_point" in views else "int32"
 
     def sums(self, call: Call, arrays: Arrays) -> np.ndarray:
         """By the CPU path: (N, K, P, Q)."""
@@ -118,11 +139,6 @@ class IntegerConv(TakesScalars):
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         return self.by_convolution(call, arrays)
-
-    def flops(self, call: Call) -> int:
-        """Of integers."""
-        problem = call.settings.problem
-        return 2 * prod(problem.y.shape) * problem.channels * problem.taps
 
 
 class Conv2dInteger(IntegerConv):

@@ -63,6 +63,7 @@ class IntegerProduct(IntegerConv):
 
     family = "gemm"
     layouts: tuple[str, ...] = ()
+    planner = Multiplying
     fixed: Mapping[str, Any] = {
         "stride": 1, "padding": 0, "dilation": 1, "groups": 1, "layout": "NHWC"
     }  # fmt: skip
@@ -91,10 +92,6 @@ class IntegerProduct(IntegerConv):
             quantised = replace(settings.quantised, problem=replace(problem, x=x, weight=weight))
             settings = replace(settings, quantised=quantised)
         return settings, {"y": ((m, n), outputs["y"][1])}
-
-    def choices(self, call: Call) -> tuple[plans.Convolving]:
-        (found,) = super().choices(call)
-        return (Multiplying(**vars(found)),)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         others = {_THEIRS.get(name, name): array for name, array in arrays.items()}

@@ -50,25 +50,17 @@ class ScaledMm(TakesScalars):
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         a, b, bias = views["a"], views["b"], views.get("bias")
-        dtype = choice("output_dtype", args.output_dtype, RESULTS)
+        dtype = require_types(views, ("a", "b"), args.output_dtype)
         algo = choice("algo", args.algo, ("auto", *plans.ALGORITHMS))
         if b.shape[0] != a.shape[1]:
             raise ValueError(
                 f"b has shape {b.shape}; allowed: ({a.shape[1]}, N), for a of shape {a.shape}"
-            )
-        if a.dtype == b.dtype == "float8_e5m2":
-            raise TypeError(
-                "a and b have dtype float8_e5m2; allowed: float8_e4m3fn for one of them"
             )
         for name in ("scale_a", "scale_b"):
             if prod(views[name].shape) != 1:
                 check_shape(name, views[name].shape, (), "one scale for the whole matrix")
         if bias is not None:
             check_shape("bias", bias.shape, (b.shape[1],), "one value per column")
-            if bias.dtype != dtype:
-                raise TypeError(
-                    f"bias has dtype {bias.dtype}; allowed: {dtype}, that of the result"
-                )
         (m, k), n = a.shape, b.shape[1]
         scaled = None
         if m * n:
@@ -95,6 +87,19 @@ class ScaledMm(TakesScalars):
 
     def flops(self, call: Call) -> int:
         return 2 * prod(call.outputs["y"].shape) * call.views["a"].shape[1]
+
+
+def require_types(views: Mapping[str, View], factors: tuple[str, str], output_dtype: Any) -> str:
+    """The dtype of the result, which that of the bias is; one of the two factors is e4m3."""
+    dtype, bias = choice("output_dtype", output_dtype, RESULTS), views.get("bias")
+    if all(views[name].dtype == "float8_e5m2" for name in factors):
+        raise TypeError(
+            f"{' and '.join(factors)} have dtype float8_e5m2; allowed: float8_e4m3fn for one of "
+            "them"
+        )
+    if bias is not None and bias.dtype != dtype:
+        raise TypeError(f"bias has dtype {bias.dtype}; allowed: {dtype}, that of the result")
+    return dtype
 
 
 SCALED_MM = ScaledMm()

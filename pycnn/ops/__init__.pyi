@@ -70,6 +70,9 @@ from pycnn.ops.conv_int8 import (
     conv2d_integer as conv2d_integer,
     qlinear_conv2d as qlinear_conv2d,
 )
+from pycnn.ops.conv_scaled import (
+    scaled_conv2d as scaled_conv2d,
+)
 from pycnn.ops.conv_transpose1d import (
     conv_transpose1d as conv_transpose1d,
     conv_transpose1d_backward as conv_transpose1d_backward,

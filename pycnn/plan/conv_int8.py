@@ -6,8 +6,10 @@ sixteen of them in a group, and in the weight, of which it makes a copy where th
 128 channels. Where a window is one pixel it is a product, of any number of channels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -137,17 +139,22 @@ class Convolving:
 
     def candidates(self) -> list[Candidate]:
         """The one that `auto` takes first."""
-        problem = self.quantised.problem
+        problem, fast = self.quantised.problem, self._fast()
         narrow = problem.filters < WIDE or problem.channels * problem.taps < LONG
-        fast = {HOPPER: "Hopper's tensor cores", MMA: "tensor cores"}
-        if problem.taps == 1 and problem.stride != (1, 1):  # predicted to be the faster one
-            fast = dict(reversed(fast.items()))
         reasons = {DIRECT: "a thread an output"}
         if narrow:
             reasons |= {name: f"{why}, most of a tile idle" for name, why in fast.items()}
         else:
             reasons = fast | reasons
         return [self._candidate(algo, reason) for algo, reason in reasons.items()]
+
+    def _fast(self) -> dict[str, str]:
+        """Those on tensor cores, and what they are, in the order of `auto`."""
+        fast = {HOPPER: "Hopper's tensor cores", MMA: "tensor cores"}
+        problem = self.quantised.problem
+        if problem.taps == 1 and problem.stride != (1, 1):  # predicted to be the faster one
+            fast = dict(reversed(fast.items()))
+        return fast
 
     def _candidate(self, algo: str, reason: str) -> Candidate:
         try:
@@ -208,10 +215,10 @@ class Convolving:
         return [*copies, Launch(kernel, grid, (MMA_BLOCK, 1, 1), arguments)], workspace
 
     def _on_hopper(self) -> tuple[list[Launch], dict[str, ArraySpec]]:
-        q, p, own = self.quantised, self.quantised.problem, self._entry
+        q, own = self.quantised, self._entry
         if q.x_zero or q.weight_zero is not None:
             raise Unsupported("zero points of x or of the weight; allowed: none, which is 0")
-        types = ("ELEMENT_A", _PTX[p.dtype]), ("ELEMENT_B", _PTX[q.weight_dtype])
+        types = ("ELEMENT_A", _PTX[q.problem.dtype]), ("ELEMENT_B", _PTX[q.weight_dtype])
         arguments: tuple[Argument, ...] = (Buffer("y"),)
         last: tuple[Argument, ...] = ()
         if own == "requantised":
@@ -220,12 +227,9 @@ class Convolving:
             arguments, last = (*map(Buffer, scales), bias, *arguments), (self._params(),)
         product = self._product()
         if product is None:
-            p = replace(p, y=replace(p.y, dtype=self.output.dtype.name))
-            p, copies, workspace = self._channels_innermost(p)
             name = conv_wgmma.ENTRY + ("_int8" if own == "forward" else "_requantised")
-            weight = Buffer("weight_last" if copies else "weight")
             kernel = Kernel(WINDOWS_FILE, name, types)
-            launch = conv_wgmma.of_bytes(p, weight, kernel, TILES, arguments)
+            (*copies, launch), workspace = self._windows(kernel, arguments, tiles=TILES)
             return [*copies, replace(launch, args=(*launch.args, *last))], workspace
         way = _wgmma.best_way(product.m, product.n, product.k, tiles=TILES, dtype=product.dtype)
         result = replace(product, dtype=self.output.dtype.name)
@@ -241,6 +245,16 @@ class Convolving:
             shared=_wgmma.shared_bytes(way.tile),
         )
         return [launch], {}
+
+    def _windows(
+        self, kernel: Kernel, arguments: Sequence[Argument], **ways: Any
+    ) -> tuple[list[Launch], dict[str, ArraySpec]]:
+        """By Hopper's kernel of windows."""
+        p = self.quantised.problem
+        p = replace(p, y=replace(p.y, dtype=self.output.dtype.name))
+        p, copies, workspace = self._channels_innermost(p)
+        weight = Buffer("weight_last" if copies else "weight")
+        return [*copies, conv_wgmma.of_bytes(p, weight, kernel, arguments, **ways)], workspace
 
     def _product(self) -> Gemm | None:
         """What a convolution of single pixels is; raises `Unsupported`."""

@@ -14,7 +14,8 @@ rows and columns.
 ``implicit_gemm_wgmma_tf32`` rounds float32 to TF32, and is taken by its name alone. It has no
 gradient of the weight: elements of 16 bits alone may lie across the sum in shared memory.
 
-kernels/conv/implicit_gemm_wgmma_int8.cu has integers of 8 bits (pycnn/plan/conv_int8.py), forward.
+kernels/conv/implicit_gemm_wgmma_int8.cu has integers of 8 bits (pycnn/plan/conv_int8.py), forward;
+implicit_gemm_wgmma_float8.cu floats of 8 bits (pycnn/plan/conv_scaled.py).
 
 Where there are too few tiles for all multiprocessors the sums are cut into parts: of the blocks of
 a cluster, which add them up, or of any blocks, as always over pixels; then a second launch does, in
@@ -24,14 +25,15 @@ their order.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from pycnn.define.views import View
-from pycnn.dtypes import FLOATS, QUANTISED
+from pycnn.dtypes import FLOAT8, FLOATS, QUANTISED
 from pycnn.plan import _wgmma, conv_implicit
 from pycnn.plan._implicit import Product
-from pycnn.plan._wgmma import ALIGNED, MAX_EXTENT, PIECE, Tile, Way, depth, step
+from pycnn.plan._wgmma import ALIGNED, MAX_EXTENT, PIECE, Way, depth, step
 from pycnn.plan.conv_algorithm import Algorithm, Planner, product
 from pycnn.plan.conv_implicit import PARTIAL, Tiler
 from pycnn.plan.conv_implicit_mma import (
@@ -237,10 +239,11 @@ def of_bytes(
     problem: Problem,
     weight: Buffer,
     kernel: Kernel,
-    tiles: Sequence[Tile],
     arguments: Sequence[Argument],
+    beside: bool = False,
+    **ways: Any,
 ) -> Launch:
-    """y of 8-bit integers without zero points, whose sums are not cut into parts.
+    """y of 8-bit elements without zero points, whose sums another launch has not to add up.
 
     Parameters
     ----------
@@ -249,31 +252,39 @@ def of_bytes(
     weight : Buffer
     kernel : Kernel
         Without the tile's defines.
-    tiles : sequence of (int, int)
-        Those to choose among.
     arguments : sequence of Argument
-        What stands between the maps and the structs.
+        What stands between the maps, of which floats have one of y, and the structs.
+    beside : bool
+        Whether the kernel has clusters of tiles beside each other, and of parts of sums.
+    **ways
+        What `best_way` chooses among.
     """
-    _require(problem, "forward", problem.channels, tuple(QUANTISED))
+    _require(problem, "forward", problem.channels, (*QUANTISED, *FLOAT8))
     pixels, blk_k = problem.y.shape[0] * problem.pixels, depth(problem.dtype)
     _require_forward(problem, pixels, "y")
     filters, chunks = problem.filters, ceil_div(problem.channels, blk_k)
-    terms = problem.taps * chunks * blk_k
-    way = _wgmma.best_way(pixels, filters, terms, problem.groups, tiles=tiles, dtype=problem.dtype)
-    params = _params(pixels, filters, terms, way, problem.groups) | _output(problem, filters)
-    window = _window(problem, chunks, problem.taps * chunks) | {
+    steps = problem.taps * chunks
+    way = _wgmma.best_way(
+        pixels, filters, steps * blk_k, problem.groups, dtype=problem.dtype, **ways
+    )
+    params = _params(pixels, filters, steps * blk_k, way, problem.groups)
+    params |= _output(problem, filters)
+    window = _window(problem, chunks, ceil_div(steps, way.along)) | {
         "x_group": problem.channels, "w_group": 0, "w_row": filters,
     }  # fmt: skip
     shape, strides = (
         tuple(values[axis] for axis in (0, 2, 3, 1))
         for values in (problem.weight.shape, problem.weight.strides)
     )
-    maps = (
-        windows_map(problem.x, problem, "x", way.tile[0]),
+    maps = [
+        windows_map(problem.x, problem, "x", way.tile[0] // way.across),
         weight_map(weight, problem.weight.dtype, shape, strides, way.tile[1] // way.cluster),
-    )
+    ]
+    if problem.y.dtype in FLOATS:
+        boxes = _boxes(problem, Buffer("y"), params)
+        arguments = (boxes, *arguments)
     args = (*maps, *arguments, _gemm(params), _conv(window))
-    launch = _launch(kernel.file, kernel.defines, way, params, args)
+    launch = _launch(kernel.file, kernel.defines, way, params, args, beside)
     return replace(launch, kernel=replace(launch.kernel, entry=kernel.entry))
 
 
@@ -319,12 +330,12 @@ def _launches(
     parts, patches = way.parts, way.taps > 1
     params = _params(pixels, filters, steps * blk_k, way, problem.groups)
     params |= _output(problem, filters)
-    half = FLOATS[problem.dtype].is_half  # floats are stored without
-    boxes = result_map(product.c, problem.y, problem.groups) if half and parts == 1 else None
+    boxes: Argument = _wgmma.NO_MAP
     if patches:
         boxes = patched_result_map(product.c, problem.y, (PIECE[0] // SIDE, SIDE))
-        params["flags"] &= ~Flag.EVEN_ROWS
-    params["flags"] |= Flag.C_BOXES * (boxes is not None)
+        params["flags"] = params["flags"] & ~Flag.EVEN_ROWS | Flag.C_BOXES
+    elif parts == 1:
+        boxes = _boxes(problem, product.c, params)
     if parts > 1:
         params |= {"c_outer": sums, "c_inner": pixels * filters, "c_row": filters}
     window = _window(problem, chunks, ceil_div(steps, parts * way.along)) | {
@@ -346,7 +357,7 @@ def _launches(
         weight_map(
             weight.array, problem.dtype, weight.shape, weight.strides, way.tile[1] // way.cluster
         ),
-        boxes or _wgmma.NO_MAP, product.c,
+        boxes, product.c,
         *(() if patches else (Buffer(PARTIAL) if parts > 1 else None,)),
         *pointers, residual and product.residual, end, _gemm(params), _conv(window),
     )  # fmt: skip
@@ -414,6 +425,14 @@ def _output(problem: Problem, filters: int) -> dict[str, int]:
         "c_inner": filters, "residual_inner": filters * across, "residual_col": across,
         "channel_inner": filters, "flags": int(vectors),
     }  # fmt: skip
+
+
+def _boxes(problem: Problem, result: Buffer, params: dict[str, int]) -> Argument:
+    """The map by which y is stored, and a flag in `params`; floats are stored without."""
+    half = FLOATS[problem.y.dtype].is_half
+    boxes = result_map(result, problem.y, problem.groups) if half else None
+    params["flags"] |= Flag.C_BOXES * (boxes is not None)
+    return boxes or _wgmma.NO_MAP
 
 
 def _window(problem: Problem, chunks: int, per_part: int) -> dict[str, int]:

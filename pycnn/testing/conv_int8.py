@@ -33,6 +33,11 @@ PROBLEMS: tuple[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]], ..
 STANDARD = ("resnet50", (1, 28, 28, 64), (32, 64, 3, 3), {"padding": 1, "layout": "NHWC"})
 
 
+def channels_innermost(weight: np.ndarray) -> np.ndarray:
+    """The same elements (K, C/G, R, S), in memory with its channels next to each other."""
+    return np.ascontiguousarray(weight.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+
+
 class IntegerConv(Tested, of=define.IntegerConv):
     def exact_sums(self, s: Any, arrays: Arrays) -> np.ndarray:
         """By the oracle: (N, K, P, Q)."""
@@ -66,8 +71,7 @@ class IntegerConv(Tested, of=define.IntegerConv):
             else:
                 drawn[name] = np.asarray(rng.uniform(0.01, 0.03, shape), np.float32)
         if case.settings.get("layout") == "NHWC":
-            weight = drawn["weight"].transpose(0, 2, 3, 1)
-            drawn["weight"] = np.ascontiguousarray(weight).transpose(0, 3, 1, 2)
+            drawn["weight"] = channels_innermost(drawn["weight"])
         if "y_scale" in drawn:  # so that a few values saturate
             terms = prod(case.shapes["weight"][1:])
             drawn["y_scale"] *= np.float32(2 * np.sqrt(terms))

@@ -17,7 +17,49 @@ WIDE = "b of e5m2"
 F32, B16, F16 = ({"output_dtype": name} for name in ("float32", "bfloat16", "float16"))
 
 
-class ScaledMm(Tested, of=define.ScaledMm):
+class Scaled(Tested):
+    """Two factors of 8-bit floats, with scales."""
+
+    factors: tuple[str, str]
+    wide: str
+
+    def numbers(
+        self, case: Case, name: str, rng: np.random.Generator, shape: tuple[int, ...]
+    ) -> np.ndarray:
+        """Of a factor, as it lies in memory, before they are rounded."""
+        return normal(rng, shape, "float32")
+
+    def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
+        """Scales between a half and two."""
+        drawn, own = {}, self._dtypes(case, dtype)
+        for name, shape in case.shapes.items():
+            if "scale" in name:
+                drawn[name] = np.asarray(rng.uniform(0.5, 2, shape), np.float32)
+            elif name in self.factors:
+                numbers = self.numbers(case, name, rng, shape)
+                drawn[name] = numbers.astype(numpy_dtype(own[name]))
+            else:
+                drawn[name] = normal(rng, shape, own[name])
+        return drawn
+
+    def placeholders(self, case: Case, dtype: str) -> dict[str, np.ndarray]:
+        placed, own = super().placeholders(case, dtype), self._dtypes(case, dtype)
+        for name in own.keys() & placed.keys():
+            zero = np.zeros((), numpy_dtype(own[name]))
+            placed[name] = np.broadcast_to(zero, placed[name].shape)
+        return placed
+
+    def _dtypes(self, case: Case, dtype: str) -> dict[str, str]:
+        """Of the factors, one of which is always narrow, and the bias."""
+        first, second = self.factors
+        narrow = "float8_e4m3fn"
+        other = "float8_e5m2" if self.wide in case.name and dtype == narrow else narrow
+        return {first: dtype, second: other, "bias": case.settings["output_dtype"]}
+
+
+class ScaledMm(Scaled, of=define.ScaledMm):
+    factors = "a", "b"
+    wide = WIDE
     cases = (
         Case("plain", {"a": (21, 35), "b": (35, 19), **SCALES}, F32),
         Case("bias", {"a": (5, 48), "b": (48, 23), **SCALES, "bias": (23,)}, F32),
@@ -34,28 +76,12 @@ class ScaledMm(Tested, of=define.ScaledMm):
         ),
     )
 
-    def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
-        """`b` is by columns; scales between a half and two."""
-        drawn = {}
-        for name, shape in case.shapes.items():
-            if name.startswith("scale"):
-                drawn[name] = np.asarray(rng.uniform(0.5, 2, shape), np.float32)
-            elif name == "bias":
-                drawn[name] = normal(rng, shape, case.settings["output_dtype"])
-            elif name == "b":
-                drawn[name] = normal(rng, shape[::-1], "float32").T
-            else:
-                drawn[name] = normal(rng, shape, "float32")
-        own = {"a": dtype, "b": _dtype_of_b(case, dtype)}
-        return {n: a.astype(numpy_dtype(own[n])) if n in own else a for n, a in drawn.items()}
-
-    def placeholders(self, case: Case, dtype: str) -> dict[str, np.ndarray]:
-        own = {"b": _dtype_of_b(case, dtype), "bias": case.settings["output_dtype"]}
-        placed = super().placeholders(case, dtype)
-        for name in own.keys() & placed.keys():
-            zero = np.zeros((), numpy_dtype(own[name]))
-            placed[name] = np.broadcast_to(zero, placed[name].shape)
-        return placed
+    def numbers(
+        self, case: Case, name: str, rng: np.random.Generator, shape: tuple[int, ...]
+    ) -> np.ndarray:
+        """`b` by columns."""
+        turned = super().numbers(case, name, rng, shape[::-1] if name == "b" else shape)
+        return turned.T if name == "b" else turned
 
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         return {"y": oracle.scaled_mm(**arrays)}
@@ -73,8 +99,3 @@ class ScaledMm(Tested, of=define.ScaledMm):
         operands = [tensors[name] for name in ("a", "b", "scale_a", "scale_b")]
         y = torch._scaled_mm(*operands, out_dtype=torch.float32)
         return {"y": y + tensors.get("bias", 0)}  # which may be of 16 bits alone
-
-
-def _dtype_of_b(case: Case, dtype: str) -> str:
-    narrow = "float8_e4m3fn"
-    return "float8_e5m2" if WIDE in case.name and dtype == narrow else narrow

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pycnn.define.conv_int8 import INT8
+from pycnn.define.conv_scaled import SCALED_CONV2D
 from pycnn.define.gemm_scaled import SCALED_MM
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan import conv, conv_int8, gemm, gemm_scaled
@@ -160,6 +161,6 @@ def algorithms_of(op: Any) -> Sequence[str]:
         return ("",)
     if op.dtypes == INT8:
         return ("", *conv_int8.ALGORITHMS)
-    if op is SCALED_MM:
+    if op in (SCALED_MM, SCALED_CONV2D):
         return ("", *gemm_scaled.ALGORITHMS)
     return ("", *(gemm.algorithms if op.family == "gemm" else conv.ALGORITHMS))

@@ -1,9 +1,10 @@
 """Cases for kernels and variants that no small case of a definition reaches, by operation."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from pycnn.testing.case import Case, Shape
+from pycnn.testing.conv_scaled import WIDE as WIDE_WEIGHT
 from pycnn.testing.gemm_scaled import WIDE
 
 
@@ -199,6 +200,13 @@ VIEWED: dict[str, tuple[Case, ...]] = {
     ),
     "conv2d_integer": (_integers("chunks", (2, 9, 7, 32), (24, 32, 3, 2)),),
     "qlinear_conv2d": (_scaled(_integers("chunks", (2, 9, 7, 32), (24, 32, 3, 2))),),
+    "scaled_conv2d": (
+        Case(
+            "chunks",
+            {"x": (2, 9, 7, 32), "weight": (24, 32, 3, 2), "x_scale": (), "weight_scale": (24,)},
+            {"padding": 1, "layout": "NHWC", "output_dtype": "float32"},
+        ),
+    ),
     "kl_div": (Case("log target", {"x": (3, 5, 7), "target": (3, 5, 7)}, {"log_target": True}),),
     "gelu": (Case("tanh", {"x": (3, 5, 7)}, {"approximate": "tanh"}),),
 }
@@ -260,12 +268,29 @@ def _of_bytes(
         yield Case(size, {"a": (m, k), "b": (k, n), **more}, settings), "wgmma"
 
 
-def _windows_of_bytes() -> Iterator[tuple[Case, str]]:
+def _windows_of_bytes(
+    sizes: Iterable[tuple[int, int, int]] = _OF_BYTES,
+) -> Iterator[tuple[Case, str]]:
     """The same of windows of two pixels, with no zero points."""
-    for m, n, k in _OF_BYTES:
+    for m, n, k in sizes:
         shapes: dict[str, Shape] = {"x": (1, 1, m, k), "weight": (n, k, 1, 2)}
         how = {"padding": ((0, 0), (0, 1)), "layout": "NHWC"}
-        yield Case(f"{m} pixels, {n} filters", shapes, how), "wgmma"
+        yield Case(f"{m} pixels, {n} filters, {k} channels", shapes, how), "wgmma"
+
+
+#: The like of each tile and cluster that 8-bit floats have.
+_OF_FLOAT8 = (
+    (40, 24, 16), (40, 200, 16), (40, 24, 528), (40, 24, 912), (6176, 136, 16), (6176, 264, 16),
+    (1544, 2056, 16),
+)  # fmt: skip
+
+
+def _of_float8(case: Case, dtype: str, more: str = "") -> Case:
+    """With scales and a bias."""
+    weight = case.shapes["weight"]
+    shapes = {**case.shapes, "x_scale": (), "weight_scale": weight[:1], "bias": weight[:1]}
+    settings = {**case.settings, "output_dtype": dtype}
+    return Case(f"{case.name}, {dtype}{more}", shapes, settings)
 
 
 #: Algorithms of the same product by chunks of channels.
@@ -280,6 +305,12 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
     "qlinear_conv2d": (
         (_scaled(_integers("large tiles", (1, 129, 127, 80), (72, 80, 1, 1))), ""),
         *((_scaled(case), algo) for case, algo in _windows_of_bytes()),
+    ),
+    "scaled_conv2d": tuple(
+        (_of_float8(case, dtype, more), algo)
+        for dtype in ("float32", "bfloat16", "float16")
+        for more in ("", f", {WIDE_WEIGHT}")
+        for case, algo in _windows_of_bytes(_OF_FLOAT8)
     ),
     "matmul_integer": tuple(_of_bytes({})),
     "qlinear_matmul": tuple(

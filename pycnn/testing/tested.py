@@ -57,9 +57,10 @@ class Tested(ABC):
     #: The class that speaks for a class of definitions.
     classes: dict[type, type["Tested"]] = {}  # noqa: RUF012
 
-    def __init_subclass__(cls, of: type, **rest: Any) -> None:
+    def __init_subclass__(cls, of: type | None = None, **rest: Any) -> None:
         super().__init_subclass__(**rest)
-        Tested.classes[of] = cls
+        if of is not None:  # else what several have in common
+            Tested.classes[of] = cls
 
     def __init__(self, op: Operation) -> None:
         self.op: Any = op

@@ -80,7 +80,7 @@ def test_every_variant_of_every_kernel_and_every_algorithm_is_launched():
             assert {(op.name, a) for a in gemm.algorithms} <= tried
         elif op.dtypes == INT8:
             assert {(op.name, a) for a in ("", *conv_int8.ALGORITHMS)} <= tried
-        elif op.name == "scaled_mm":
+        elif op.name in ("scaled_mm", "scaled_conv2d"):
             assert {(op.name, a) for a in ("", *gemm_scaled.ALGORITHMS)} <= tried
         elif "algo" in op.defaults:
             assert {(op.name, a) for a in ("", "direct", "im2col")} <= tried

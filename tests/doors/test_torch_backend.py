@@ -394,6 +394,6 @@ def test_every_operation_is_in_the_table_or_known_not_to_be():
         # ours alone
         *("add_n", "gemm", "sum_of_half_squares", "global_avg_pool", "global_max_pool"),
         *("sum_pool1d", "sum_pool2d", "sum_pool3d", "depth_to_space", "space_to_depth"),
-        *("conv2d_integer", "qlinear_conv2d", "scaled_mm", "batch_norm_relu_train"),
-        *("matmul_integer", "qlinear_matmul"),
+        *("conv2d_integer", "qlinear_conv2d", "scaled_conv2d", "scaled_mm"),
+        *("matmul_integer", "qlinear_matmul", "batch_norm_relu_train"),
     }

@@ -83,7 +83,8 @@ ADDED = {
 
 #: Functions that PyTorch has not.
 OWN = {
-    *("conv2d_integer", "qlinear_conv2d", "gemm", "sum_pool1d", "sum_pool2d", "sum_pool3d"),
+    *("conv2d_integer", "qlinear_conv2d", "scaled_conv2d", "gemm"),
+    *("sum_pool1d", "sum_pool2d", "sum_pool3d"),
     *("global_max_pool", "global_avg_pool", "batch_norm_train", "sum_of_half_squares", "add_n"),
     *("depth_to_space", "space_to_depth", "batch_norm_relu_train"),
     *("matmul_integer", "qlinear_matmul"),
@@ -92,7 +93,7 @@ OWN = {
 #: Those among them that an operation of PyTorch's is like.
 LIKE = {
     **{f"sum_pool{n}d": f"avg_pool{n}d" for n in (1, 2, 3)},
-    **dict.fromkeys(("conv2d_integer", "qlinear_conv2d"), "conv2d"),
+    **dict.fromkeys(("conv2d_integer", "qlinear_conv2d", "scaled_conv2d"), "conv2d"),
     **dict.fromkeys(("batch_norm_train", "batch_norm_relu_train"), "batch_norm"),
     "global_max_pool": "max_pool2d",
     "gemm": "linear",
@@ -164,7 +165,7 @@ def test_what_pytorch_has_not_has_the_defaults_of_what_is_like_it(function):
     shared = own.keys() & like.keys()
     assert {n: own[n] for n in shared} == {n: like[n] for n in shared}
     off = {n for n in own if own[n] in (None, False) and n not in shared}
-    assert off == own.keys() - shared - {"algo", "layout"}
+    assert off == own.keys() - shared - {"algo", "layout", "output_dtype"}
 
 
 def test_nothing_is_listed_in_vain():

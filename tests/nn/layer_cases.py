@@ -82,6 +82,7 @@ LAYERS = {
 NO_LAYER = {
     "conv2d_integer": "int8 has no gradients: inference through pycnn.ops",
     "qlinear_conv2d": "int8 has no gradients: inference through pycnn.ops",
+    "scaled_conv2d": "8-bit floats have no gradients: inference through pycnn.ops",
     "gemm": "the matrix product behind Linear",
     "matmul_integer": "int8 has no gradients: inference through pycnn.ops",
     "qlinear_matmul": "int8 has no gradients: inference through pycnn.ops",

@@ -169,6 +169,7 @@ WGMMA = [
     ("gemm/11_wgmma_tf32.cu", {}),
     ("conv/implicit_gemm_wgmma_tf32.cu", {}),
     ("gemm/12_wgmma_float8.cu", {"ELEMENT_A": "e4m3", "ELEMENT_B": "e5m2"}),
+    ("conv/implicit_gemm_wgmma_float8.cu", {"ELEMENT_A": "e4m3", "ELEMENT_B": "e4m3"}),
 ]
 
 #: Of what is compiled like the others, one is enough.
@@ -179,7 +180,10 @@ OTHER_TILES = [
     ("conv/implicit_gemm_wgmma.cu", {"ALONG": "4"}, (128, 256, 1)),
     ("conv/implicit_gemm_wgmma_tf32.cu", {}, (192, 128)),
     ("gemm/11_wgmma_tf32.cu", {}, (128, 256)),
+    (*WGMMA[-2], (128, 256)),
     (*WGMMA[-1], (128, 256)),
+    (*WGMMA[-1], (192, 128)),
+    (*WGMMA[-1], (128, 64, 4)),
 ]
 
 #: Two entries each, with no larger tile.

@@ -8,6 +8,12 @@
 
 #include <pycnn/kernel.cuh>
 
+// The type of scales, where it is another one.
+#ifndef SCALE_TYPE
+#define SCALE_TYPE SCALAR
+#endif
+using scale_t = SCALE_TYPE;
+
 // pycnn/plan/_epilogue.py: ACTIVATIONS.
 enum Activation { NONE, RELU, RELU6, LEAKY_RELU, SILU, SIGMOID };
 
@@ -50,7 +56,7 @@ __device__ __forceinline__ void activate(acc_t (&x)[N], int activation, double s
 
 struct Epilogue {
     const scalar_t* bias;
-    const scalar_t* scale;
+    const scale_t* scale;
     const scalar_t* shift;
     const scalar_t* residual;
     const EpilogueParams& p;
@@ -68,7 +74,7 @@ struct Epilogue {
     template <int N>
     __device__ __forceinline__ void finish(acc_t (&sum)[N], index_t k, int k_step,
                                            index_t residual_at, index_t residual_step) const {
-        const auto each = [&](const scalar_t* from, index_t step, auto combine) {
+        const auto each = [&](const auto* from, index_t step, auto combine) {
 #pragma unroll
             for (int i = 0; i < N; ++i) sum[i] = combine(sum[i], to_acc(from[i * step]));
         };

@@ -82,15 +82,15 @@ __device__ __forceinline__ Place place_in_map(const Work&, const Output& out, in
 }
 
 // Two neighbours, from a multiple of their size on.
-__device__ __forceinline__ void load_pair(float& x, float& y, const scalar_t* from) {
-#if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 3
+__device__ __forceinline__ void load_pair(float& x, float& y, const float* from) {
     float both[2];
     load_vector(both, from);
     x = both[0];
     y = both[1];
-#else
+}
+#if PYCNN_JOIN(PYCNN_IS_, SCALAR) != 3
+__device__ __forceinline__ void load_pair(float& x, float& y, const scalar_t* from) {
     const unsigned whole = *reinterpret_cast<const unsigned*>(from);
-#endif
 #if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 1
     __half2 both;
     memcpy(&both, &whole, sizeof(both));
@@ -101,6 +101,7 @@ __device__ __forceinline__ void load_pair(float& x, float& y, const scalar_t* fr
     y = __uint_as_float(whole & 0xffff0000);
 #endif
 }
+#endif
 
 // NaN stays NaN; one instruction.
 __device__ __forceinline__ float relu(float x) {
@@ -130,9 +131,11 @@ __device__ __forceinline__ unsigned rounded(float x, float y) {
 // Whether whole tiles leave as most do: by boxes or 16 bytes, neighbours in pairs, and no activation
 // but ReLU. Their code is worth a place of its own.
 __device__ __forceinline__ bool easy_end(const GemmParams& p, const Epilogue& e, const void* c) {
-    const auto bits = [](const scalar_t* from) { return reinterpret_cast<size_t>(from); };
-    const auto neighbours = [](const scalar_t* from, index_t step) { return !from || step == 1; };
-    const bool aligned = (bits(e.bias) | bits(e.scale) | bits(e.shift)) % (2 * sizeof(scalar_t)) == 0;
+    const auto paired = [](const auto* from) {
+        return reinterpret_cast<size_t>(from) % (2 * sizeof(*from)) == 0;
+    };
+    const auto neighbours = [](const auto* from, index_t step) { return !from || step == 1; };
+    const bool aligned = paired(e.bias) & paired(e.scale) & paired(e.shift);
     return vectors(p, FLOATS ? C_VECTOR : C_BOXES, c) && !(p.flags & (ACCUMULATE | CHANNEL_BY_ROW)) &&
            e.p.activation <= RELU && p.channel_inner % 2 == 0 && aligned &
            neighbours(e.bias, e.p.bias_k) & neighbours(e.scale, e.p.scale_k) &
@@ -148,7 +151,8 @@ struct LaneSums {
     const Output& out;
     const int i, j;
 
-    __device__ __forceinline__ void of_columns(float (&with)[COLUMNS / 4], const scalar_t* from,
+    template <typename T>
+    __device__ __forceinline__ void of_columns(float (&with)[COLUMNS / 4], const T* from,
                                                index_t step) const {
         const index_t first = out.channel + out.n;
 #pragma unroll
@@ -164,8 +168,8 @@ struct LaneSums {
         }
     }
     // What there is one of for each channel, in the order of columns or of rows.
-    template <typename Combine>
-    __device__ __forceinline__ void by_channel(Sums& x, const scalar_t* from, index_t step,
+    template <typename T, typename Combine>
+    __device__ __forceinline__ void by_channel(Sums& x, const T* from, index_t step,
                                                Combine combine) const {
         if (!from) return;
         if (!EASY && out.p.flags & CHANNEL_BY_ROW) {
