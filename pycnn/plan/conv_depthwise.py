@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import prod
 
 from pycnn.define.views import View
-from pycnn.dtypes import FLOATS
+from pycnn.plan import depthwise_channels
 from pycnn.plan.conv_algorithm import Algorithm, unlimited
 from pycnn.plan.conv_direct import add_parts
 from pycnn.plan.conv_problem import Pair, Problem, Unsupported, flat_grid, planned
@@ -21,9 +21,8 @@ TEAMS, CHUNKS = (8, 16, 32), 2
 LANES, WIDE, NARROW = 32, 14, 7
 
 #: Rows of outputs in a strip: each loads a few rows of x more, and fewer strips fill a GPU less.
-#: With channels last, columns are loaded twice as well; gradients of the weight store sums; and
-#: those of x have two rows for one of dy.
-ROWS, ROWS_CHANNELS_LAST, ROWS_OF_WEIGHT, ROWS_OF_INPUT = 14, 28, 28, 28
+#: Gradients of the weight store sums; and those of x have two rows for one of dy.
+ROWS, ROWS_OF_WEIGHT, ROWS_OF_INPUT = 14, 28, 28
 
 #: Threads of a multiprocessor, and outputs for each of them below which ``direct``, which has a
 #: thread an output, is predicted to be faster (docs/model.md). Not yet measured on a GPU.
@@ -122,9 +121,9 @@ def _convolution(
     x, weight, y = arrays
     *pointers, finish = problem.epilogue.arguments()
     arguments = (Buffer(x), weight, *pointers, Buffer(y))
-    rows = ROWS_CHANNELS_LAST if problem.x.channels_last else ROWS
-    if part == "_input":
-        rows = ROWS_OF_INPUT
+    if part == "_forward" and problem.x.channels_last:
+        return depthwise_channels.launch(problem, arguments, finish)
+    rows = ROWS_OF_INPUT if part == "_input" else ROWS
     return _launch(problem, part, rows, arguments, (finish,), odd)
 
 
@@ -143,7 +142,7 @@ def _launch(
     shares = problem.x.shape[0] * segments * strips
     suffix = part.removeprefix("_forward")
     if problem.x.channels_last:
-        file, entry = "depthwise_nhwc", f"depthwise_nhwc{suffix}"
+        file, entry = f"depthwise_nhwc{suffix}", f"depthwise_nhwc{suffix}"
         team, chunks, block = 0, 0, (LANES, THREADS // LANES, 1)
         blocks = ceil_div(problem.groups, LANES) * ceil_div(shares, block[1])
     else:
@@ -173,9 +172,6 @@ def _launch(
 def _score(problem: Problem, direction: str) -> tuple[int, str]:
     """Few strips of rows, one after the other in a thread, leave a GPU idle."""
     outputs = prod(problem.y.shape)
-    half, gaps = FLOATS[problem.dtype].is_half, problem.stride != (1, 1)
-    if direction == "forward" and half and gaps and problem.x.channels_last:
-        return 29, "with a stride and channels last, rows in registers cost more than they bring"
     if direction == "forward" and outputs < WAVES * RESIDENT * target().processors:
         return 54, f"{outputs} outputs, too few for strips of rows; better a thread for each"
     return 60, "one filter a channel: every element of x is loaded once"

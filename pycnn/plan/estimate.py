@@ -202,6 +202,8 @@ def depth_of(launch: Launch) -> int:
     if depthwise and (p := _struct(launch, "strips")) is not None:
         wide = int(p["chunks"]) or ceil_div(int(p["conv"]["q"]), int(p["segments"]))
         return int(p["rows"]) * wide
+    if (p := _struct(launch, "tap_order")) is not None:
+        return int(p["rows"])
     p = _struct(launch, "conv")
     conv = _struct(launch, "tap_step_h") if p is None else p["conv"]
     if conv is None:

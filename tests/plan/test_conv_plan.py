@@ -13,7 +13,7 @@ from plan_checks import assert_sound
 
 import pycnn
 from pycnn.define.views import View
-from pycnn.plan import conv, conv_depthwise, conv_gemm, conv_phases, conv_tiled
+from pycnn.plan import conv, conv_depthwise, conv_gemm, conv_phases, conv_tiled, depthwise_channels
 from pycnn.plan.conv_problem import MAX_EXTENT, Problem
 from pycnn.plan.conv_tiled import SHARED_LIMIT
 from pycnn.runtime import sources
@@ -101,7 +101,7 @@ def test_constants_are_those_of_the_kernels():
     constants = _constants(tiled)
     for name in ("THREADS", "PIXELS", "FILTERS", "CHANNELS", "TAP_PADDING"):
         assert int(constants[name]) == getattr(conv_tiled, name)
-    files = (folder / "conv" / f"depthwise_{name}.cu" for name in ("nhwc", "input"))
+    files = (folder / "conv" / f"depthwise_{name}.cu" for name in ("nhwc_weight", "input"))
     constants = _constants("".join([rows, *(file.read_text() for file in files)]))
     for name in ("THREADS", "CHUNKS", "LANES", "WIDE", "NARROW"):
         assert int(constants[name]) == getattr(conv_depthwise, name)
@@ -321,14 +321,33 @@ def test_auto_minds_the_size_of_the_gpu(by_rule):
             assert conv.plan(layer, "backward_input", "auto", 256 * MIB).algo == "depthwise"
 
 
-def test_auto_of_depthwise_with_a_stride_and_channels_last(by_rule):
-    given = {"stride": 2, "padding": 1, "groups": 128}
-    for dtype, last, expected in (
-        ("bfloat16", True, "direct"), ("bfloat16", False, "depthwise"),
-        ("float32", True, "depthwise"),
-    ):  # fmt: skip
-        layer = problem((64, 128, 56, 56), (128, 1, 3, 3), dtype=dtype, last=last, **given)
-        assert conv.plan(layer, "forward", "auto", 256 * MIB).algo == expected
+def test_strips_of_channels_fill_whole_waves():
+    """Of 4 blocks on each of 132 multiprocessors; 14 rows, as 28 would leave half of them idle."""
+    given = {"padding": 1, "groups": 128, "last": True}
+    layer = problem((32, 128, 56, 56), (128, 1, 3, 3), dtype="bfloat16", **given)
+    (launch,) = conv.plan(layer, "forward", "depthwise", 0).launches
+    assert launch.grid == (512, 1, 1)
+    far = problem((1, 2, 4, 4), (2, 1, 3, 3), groups=2, last=True)
+    far = replace(far, x=replace(far.x, strides=(1, 1, 8, 2**31)))
+    with pytest.raises(ValueError, match="columns 2147483648 and 2 elements apart"):
+        conv.plan(far, "forward", "depthwise", 0)
+
+
+def test_constants_of_channels_are_those_of_the_kernel():
+    text = (sources.kernel_dir() / "include" / "pycnn" / "depthwise_channels.cuh").read_text()
+    assert int(_constants(text)["THREADS"]) == depthwise_channels.THREADS
+    said = dict(re.findall(r"int (COLUMNS|BLOCKS|VEC) = (.*);", text))
+    for size in (2, 4, 8):
+        for side in (3, 5):
+            for name, planned in (
+                ("COLUMNS", depthwise_channels.columns(size, side)),
+                ("BLOCKS", depthwise_channels.blocks(size, side)),
+                ("VEC", 1 if size > 4 else 2),
+            ):
+                value = said[name].replace("sizeof(scalar_t)", str(size))
+                value = value.replace("KSIZE", str(side)).replace("&&", "and")
+                value = re.sub(r"(.*) \? (\d) : (\d)", r"\2 if \1 else \3", value)
+                assert planned == eval(value)
 
 
 def test_listed_algorithms_for_both_gradients():
