@@ -18,7 +18,6 @@
 //            surpassing the FP32 theoretical peak performance", 2022
 //
 // entry implicit_gemm_tf32x3     convolution of floats or a gradient of it, by three of TF32
-// spill on sm_75 in 128x128: it has no TF32, and floats that go from lane to lane take registers
 // variant TILE = 64, 128
 // variant ALONG_K = 0, 1
 #define SCALAR float

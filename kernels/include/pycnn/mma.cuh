@@ -98,7 +98,7 @@ __device__ __forceinline__ void mma_by_lanes(float (&d)[4], const unsigned (&a)[
     const int lane = threadIdx.x % 32, group = lane / 4, column = lane % 4 * 2;
 #pragma unroll
     for (int half = 0; half < 2; ++half)
-#pragma unroll
+#pragma unroll 2  // of all at once tiles of 128x128 spill
         for (int pair = 0; pair < 4; ++pair) {
             const unsigned upper = __shfl_sync(0xffffffffu, a[2 * half], group * 4 + pair);
             const unsigned lower = __shfl_sync(0xffffffffu, a[2 * half + 1], group * 4 + pair);
