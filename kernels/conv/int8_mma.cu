@@ -61,12 +61,17 @@ __device__ __forceinline__ void multiply(Warp& warp, Stages& stages, const Opera
                                          const x_type* x_zero, const w_type* w_zero,
                                          const int* bias, index_t channel, const ImplicitParams& p,
                                          const Int8Params& i8) {
-    warp.bytes.of_a = w_zero;
-    warp.bytes.of_b = x_zero;
-    if (of.aligned(p))
-        multiply_all<true>(warp, stages, of, p);
-    else
-        multiply_all<false>(warp, stages, of, p);
+    // With no zero point nothing is filled or added up beside the products: in a loop of its own.
+    if (of.aligned(p) && !w_zero && !x_zero) {
+        multiply_all<true, false>(warp, stages, of, p);
+    } else {
+        warp.bytes.of_a = w_zero;
+        warp.bytes.of_b = true;  // without x_zero they are multiplied by zero
+        if (of.aligned(p))
+            multiply_all<true>(warp, stages, of, p);
+        else
+            multiply_all<false>(warp, stages, of, p);
+    }
 
     const unsigned a = x_zero ? *x_zero : 0, terms = static_cast<unsigned>(p.k.count) * CHUNK;
     const int pair = threadIdx.x % 4;

@@ -69,7 +69,7 @@ def tiler_of(name: str) -> Tiler:
             depth = chunks * chunk
             _require_offsets(product, tile)
             steps = (*product.k.other, *product.k.x, *product.n.x[:-1], product.a_group)
-            aligned = _aligned(chunk, *steps)
+            aligned = _aligned(chunk, *steps) and _near(product, chunk)
         n, channel, *pixel = problem.epilogue.residual or (0, 0)
         residual = channel == 1 and _aligned(chunk, n, *pixel)
         vectors = Chunked.OPERANDS * aligned | chunked_c(product, chunk)
@@ -122,6 +122,12 @@ def chunked_c(product: Product, chunk: int) -> int:
 
 def _aligned(chunk: int, *strides: int) -> bool:
     return all(stride % chunk == 0 for stride in strides)
+
+
+def _near(product: Product, chunk: int) -> bool:
+    """Whether 32 bits tell all chunks of an operand apart, from the first k to the last."""
+    k = product.k
+    return max(_reach(k.x, k.extents), _reach(k.other, k.extents)) <= chunk * MAX_OFFSET
 
 
 def _require_offsets(product: Product, tile: int) -> None:

@@ -182,6 +182,16 @@ def test_images_may_lie_far_apart():
     assert product(plan("forward", far)).kernel.entry == "implicit_gemm_mma"
 
 
+@pytest.mark.parametrize("operand", ["x", "y"])
+def test_chunks_of_32_gigabytes_have_offsets(operand):
+    """dweight counts chunks of 16 bytes by 32 bits; what lies further is copied one by one."""
+    for images, vectors in ((8, Chunked.OPERANDS), (9, 0)):
+        of = problem(n=images)
+        view = getattr(of, operand)
+        far = spaced(of, **{operand: (2**31 - 2**20, *view.strides[1:])})
+        assert int(fields(product(plan("backward_weight", far)))["vectors"]) == vectors
+
+
 REACH = r"a tile reaches over \d+ elements; allowed: 2147483647"
 far = problem(n=2)
 UNFIT = {

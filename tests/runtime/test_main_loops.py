@@ -62,19 +62,22 @@ WIDE = {"TILE_M": "128", "TILE_N": "64", "A_TRANSPOSED": "0", "B_TRANSPOSED": "1
         (CONV, "sm_80", {**HALF, "TILE": "128", "ALONG_K": "1"}, 0.4),
         (CONV, "sm_90a", {**HALF, "TILE": "128", "ALONG_K": "1"}, 0.4),
         (CONV, "sm_90a", {**HALF, "TILE": "64", "ALONG_K": "1"}, 0.25),
-        (CONV, "sm_80", {**HALF, "TILE": "128", "ALONG_K": "0"}, 0.35),
-        (CONV, "sm_90a", {**HALF, "TILE": "128", "ALONG_K": "0"}, 0.35),
-        (CONV, "sm_90a", {**HALF, "TILE": "64", "ALONG_K": "0"}, 0.22),
+        (CONV, "sm_80", {**HALF, "TILE": "128", "ALONG_K": "0"}, 0.4),
+        (CONV, "sm_80", {**HALF, "TILE": "64", "ALONG_K": "1"}, 0.25),
+        (CONV, "sm_80", {**HALF, "TILE": "64", "ALONG_K": "0"}, 0.26),
+        (CONV, "sm_90a", {**HALF, "TILE": "128", "ALONG_K": "0"}, 0.4),
+        (CONV, "sm_90a", {**HALF, "TILE": "64", "ALONG_K": "0"}, 0.25),
         (TF32, "sm_80", {**SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}, 0.3),
         (TF32, "sm_90a", {**SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}, 0.3),
         (TF32, "sm_90a", {**SQUARE, "A_TRANSPOSED": "1", "B_TRANSPOSED": "0"}, 0.3),
         (CONV_TF32, "sm_80", {"TILE": "128", "ALONG_K": "1"}, 0.3),
         (CONV_TF32, "sm_90a", {"TILE": "128", "ALONG_K": "1"}, 0.29),
-        (CONV_TF32, "sm_80", {"TILE": "128", "ALONG_K": "0"}, 0.27),
-        (CONV_TF32, "sm_90a", {"TILE": "128", "ALONG_K": "0"}, 0.26),
+        (CONV_TF32, "sm_80", {"TILE": "128", "ALONG_K": "0"}, 0.29),
+        (CONV_TF32, "sm_90a", {"TILE": "128", "ALONG_K": "0"}, 0.29),
         (TF32X3, "sm_80", WIDE, 0.25),
         (TF32X3, "sm_90a", WIDE, 0.29),
         (CONV_TF32X3, "sm_80", {"TILE": "128", "ALONG_K": "1"}, 0.25),
+        (CONV_TF32X3, "sm_80", {"TILE": "128", "ALONG_K": "0"}, 0.25),
         (CONV_TF32X3, "sm_90a", {"TILE": "128", "ALONG_K": "1"}, 0.28),
         (CONV_TF32X3, "sm_90a", {"TILE": "128", "ALONG_K": "0"}, 0.28),
         (CONV_TF32X3, "sm_90a", {"TILE": "64", "ALONG_K": "1"}, 0.25),
@@ -105,7 +108,7 @@ def test_share_of_multiply_adds(needs_cuobjdump, arch, tile, least, along_k):
         aligned = not body["LDG"]
         assert bool(body["LDGSTS"]) == aligned == (not body["STS"])
         assert body["LDL"] == body["STL"] == 0
-        assert body["FFMA"] >= (least if aligned else least - 0.04) * body.total()
+        assert body["FFMA"] >= (least if aligned else least - 0.05) * body.total()
     code = nvrtc.compile_kernel(file, arch, tuple(defines.items())).read_bytes()
     (taken,) = elf.resources(code).values()
     assert taken.local == 0
@@ -137,16 +140,29 @@ def test_products_of_few_channels(needs_cuobjdump, arch, run, odd, least):
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
-def test_products_of_bytes(needs_cuobjdump, arch):
-    """The sums beside them (IDP) are behind a branch that no zero point takes."""
-    types = {"X_TYPE": "unsigned char", "W_TYPE": "signed char", "TILE": "128"}
-    for body in loops("conv/int8_mma.cu", arch, types):
-        if body["IMMA"] and body["LDGSTS"]:
-            assert body["LDSM"] > 0
-            assert body["LDG"] == body["LDL"] == body["STL"] == 0
-            assert body["IMMA"] >= 0.3 * (body.total() - body["IDP"])
-            return
-    raise AssertionError("no loop of products and copies")
+@pytest.mark.parametrize(("tile", "least", "beside"), [("128", 0.4, 0.32), ("64", 0.24, 0.18)])
+def test_products_of_bytes(needs_cuobjdump, arch, tile, least, beside):
+    """A loop with no zero point, and one that fills beyond the edges and adds bytes up (IDP)."""
+    types = {"X_TYPE": "unsigned char", "W_TYPE": "signed char", "TILE": tile}
+    bodies = loops("conv/int8_mma.cu", arch, types)
+    bodies = [body for body in bodies if body["IMMA"] and body["LDGSTS"]]
+    assert len(bodies) == 4  # of each of two entries
+    for body in bodies:
+        assert body["LDSM"] > 0
+        assert body["LDG"] == body["LDL"] == body["STL"] == 0
+        assert body["IMMA"] >= (beside if body["IDP"] else least) * (body.total() - body["IDP"])
+    assert sum(not body["IDP"] and not body["STS"] for body in bodies) == 2
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+@pytest.mark.parametrize("scalar", ["__half", "__nv_bfloat16"])
+@pytest.mark.parametrize("along_k", ["1", "0"])
+def test_blocks_of_small_tiles(arch, scalar, along_k):
+    """Three of 128 threads on a multiprocessor: as many as sm_80 has shared memory for."""
+    defines = (("SCALAR", scalar), ("TILE", "64"), ("ALONG_K", along_k))
+    (taken,) = elf.resources(nvrtc.compile_kernel(CONV, arch, defines).read_bytes()).values()
+    assert taken.local == 0
+    assert taken.threads * taken.registers * 3 <= 65536
 
 
 def test_an_output_takes_few_instructions(needs_cuobjdump, monkeypatch):

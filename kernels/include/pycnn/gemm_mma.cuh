@@ -50,6 +50,12 @@ struct Choose<false, A, B> {
 
 using sum_t = Choose<IS_BYTES, int, float>::type;
 
+// The same number, which is kept in a register: it is not made again from its parts wherever it is used,
+// as the compiler believes that it may come from another lane.
+__device__ __forceinline__ int kept(int number) {
+    return __shfl_sync(0xffffffffu, number, threadIdx.x % 32);
+}
+
 // Copies a chunk to shared memory: asynchronously in one piece, or element by element where the
 // address is not aligned. Zeros, and no reading, unless it exists.
 __device__ __forceinline__ void copy_chunk(scalar_t* to, const scalar_t* from, bool exists,
@@ -62,6 +68,29 @@ __device__ __forceinline__ void copy_chunk(scalar_t* to, const scalar_t* from, b
         for (int e = 0; e < CHUNK; ++e) one_by_one[e] = exists ? from[e] : scalar_t(0);
         store_vector(to, one_by_one);
     }
+}
+
+// The same, and four bytes all over a chunk that does not exist: with no branch, which the compiler
+// would make.
+__device__ __forceinline__ void copy_or_fill(scalar_t* to, const scalar_t* from, bool exists,
+                                             unsigned four, bool vector) {
+#if __CUDA_ARCH__ >= 800
+    if (vector) {
+        asm volatile(
+            "{.reg .pred p; setp.ne.s32 p, %2, 0;"
+            " @p cp.async.cg.shared.global [%0], [%1], 16;"
+            " @!p st.shared.v4.u32 [%0], {%3, %3, %3, %3};}" ::"r"(
+                static_cast<unsigned>(__cvta_generic_to_shared(to))),
+            "l"(from), "r"(static_cast<int>(exists)), "r"(four)
+            : "memory");
+        return;
+    }
+#endif
+    const unsigned words[] = {four, four, four, four};
+    if (exists)
+        copy_chunk(to, from, true, vector);
+    else
+        store_vector(reinterpret_cast<unsigned*>(to), words);
 }
 
 // Where the elements of a tile lie in shared memory: rows of k where K_MAJOR, else of mn. Chunks are

@@ -23,8 +23,10 @@ constexpr int MIN_BLOCKS = TILE == 128 ? 2 : 4;  // of 160 registers it spills t
 constexpr int MIN_BLOCKS = TILE == 128 ? 2 : 6;  // 16x8 sums a thread, or 8x8
 #elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 constexpr int MIN_BLOCKS = 1;  // copies and, of bfloat16 and TF32, products take registers there
-#else
-constexpr int MIN_BLOCKS = IS_SPLIT && TILE == 128 ? 1 : 2;  // of 256 threads, and of 128
+#elif __CUDA_ARCH__ == 800 || __CUDA_ARCH__ == 900 || __CUDA_ARCH__ == 1000
+constexpr int MIN_BLOCKS = (TILE == 64 ? 3 : 2) - IS_SPLIT;  // of 128 threads; 128 split, of 256
+#else  // shared memory has room for two
+constexpr int MIN_BLOCKS = IS_SPLIT && TILE == 128 ? 1 : 2;
 #endif
 
 using Layout = Choose<ONE_BY_ONE, ThreadLayout<TILE, ALONG_K>, MmaLayout<TILE, ALONG_K>>::type;
@@ -70,6 +72,8 @@ struct Operands {
 
 // Chunks along k = (r, s, c), all of one thread under one tap: y and dx. Rows of A beyond the last
 // one are that one again: they reach no output that is stored.
+// FILLS: what lies beyond the edges of x is not zero.
+template <bool ALIGNED, bool FILLS>
 struct WindowCopy {
     static constexpr int ROW_STEP = MMA_THREADS / Layout::CHUNKS;
     static_assert(ROW_STEP % (Layout::TOGETHER * Layout::ORDERS) == 0, "one order a thread");
@@ -121,11 +125,10 @@ struct WindowCopy {
         return bits;
     }
 
-    template <bool ALIGNED>
     __device__ __forceinline__ void start(scalar_t* stage, const ImplicitParams& p) {
         const bool exists = left > 0;
         const unsigned here = exists ? 1u << s | 1u << r : 1u << 31;
-        const unsigned fill = exists ? beyond : 0, four[] = {fill, fill, fill, fill};
+        const unsigned fill = exists ? beyond : 0;
 #pragma unroll
         for (int i = 0; i < COUNT; ++i) {
             const bool in_x = !(here & ~taps[i]);
@@ -133,13 +136,12 @@ struct WindowCopy {
                 Layout::copy(tile, own_row(), i * ROW_STEP, own_chunk(), from, there, ALIGNED);
             };
             copy(stage, a[i] + at_a, exists);
-            if (!IS_BYTES || in_x)
-                copy(stage + OF_B, x[i] + at_x, in_x);
+            scalar_t* const of_x = stage + OF_B + Layout::at(own_row(), own_chunk());
+            if (FILLS)
+                copy_or_fill(of_x + i * ROW_STEP * Layout::CHUNKS * CHUNK, x[i] + at_x, in_x, fill,
+                             ALIGNED);
             else
-                store_vector(reinterpret_cast<unsigned*>(stage + OF_B +
-                                                         Layout::at(own_row(), own_chunk()) +
-                                                         i * ROW_STEP * Layout::CHUNKS * CHUNK),
-                             four);
+                copy(stage + OF_B, x[i] + at_x, in_x);
         }
         advance(p.k);
     }
@@ -168,19 +170,39 @@ struct WindowCopy {
     }
 };
 
+// Adds a number where `carry` is not negative: in one instruction, where the compiler would select first.
+__device__ __forceinline__ void add_where(int carry, int& sum, int number) {
+#ifdef PYCNN_EMULATOR
+    if (carry >= 0) sum += number;
+#else
+    asm("{.reg .pred p; setp.ge.s32 p, %1, 0; @p add.s32 %0, %0, %2;}"
+        : "+r"(sum)
+        : "r"(carry), "r"(number));
+#endif
+}
+__device__ __forceinline__ void add_where(int carry, index_t& sum, index_t number) {
+    if (carry >= 0) sum += number;
+}
+
 // Chunks along n = (r, s, c), and along m, of one k = (n, p, q): dweight. Of rows that eight threads
-// copy at a time the orders differ as much as it takes to meet all banks.
+// copy at a time the orders differ as much as it takes to meet all banks. Where they are aligned they
+// are counted in whole chunks, by 32 bits.
+template <bool ALIGNED>
 struct PixelCopy {
     static constexpr int ROWS = Layout::ROWS, PER_ROW = MMA_THREADS / ROWS;
     static constexpr int ORDERS = Layout::ORDERS;
     static constexpr int APART = PER_ROW < 8 ? PER_ROW * ORDERS / 8 : ORDERS;
+    static constexpr int UNIT = ALIGNED ? CHUNK : 1;
+    using Offset = typename Choose<ALIGNED, int, index_t>::type;
 
-    const scalar_t* a;  // of the first chunk along m
-    const scalar_t* x;  // where k alone would lie
-    int row, col;       // the same of the position
-    int left;           // of k
-    int none[COUNT];    // of chunks along m: more than is ever left where there is no such m
-    int of_x[COUNT], of_row[COUNT], of_col[COUNT];  // of chunks along n
+    const scalar_t* a[COUNT];  // chunks along m at the first k, or the tile's first one
+    const scalar_t* x[COUNT];  // and along n
+    Offset at_a, at_x;         // from there to k
+    int row, col;              // its position, less what is beyond the last one: below 0
+    int row_step, col_step, rows, cols;  // how far it goes in a tile, and from first to last
+    int left;                            // of k
+    int to[COUNT];                       // where chunks go, in a tile
+    int of_row[COUNT], of_col[COUNT];    // of chunks along n, and what is beyond the last position
 
     static __device__ __forceinline__ int own_row() {
         const int row = threadIdx.x / PER_ROW, low = row % ORDERS;
@@ -192,62 +214,64 @@ struct PixelCopy {
 
     __device__ __forceinline__ PixelCopy(const Operands& of, const ImplicitParams& p) {
         const IndexIterator k(p.k, of.first_k + own_row());
-        row = p.k.first_row + k.middle * p.k.row[1];
-        col = p.k.first_col + k.last * p.k.col[2];
-        a = of.a + own_chunk(0) * CHUNK + k.other(p.k);
-        x = of.x + k.dot(p.k.x);
+        row_step = kept(p.k.step[1] * p.k.row[1]);
+        col_step = kept(p.k.step[2] * p.k.col[2]);
+        rows = p.k.middle * p.k.row[1];
+        cols = p.k.last * p.k.col[2];
+        row = k.middle * p.k.row[1] - rows;
+        col = k.last * p.k.col[2] - cols;
+        at_a = at_x = 0;
         left = static_cast<int>(of.count_k) - own_row();
 #pragma unroll
         for (int i = 0; i < COUNT; ++i) {
             const int mn = own_chunk(i) * CHUNK;
             const Coord of_n = IndexIterator(p.n, of.n + mn).coord(p.n);
-            none[i] = mn < of.extent_m ? 0 : max(left, 0);
-            of_x[i] = static_cast<int>(of_n.x);
-            of_row[i] = mn < of.extent_n ? of_n.row : -(1 << 30);
-            of_col[i] = of_n.col;
+            to[i] = kept(Layout::at(own_row(), own_chunk(i)));
+            a[i] = kept(of.a + (mn < of.extent_m ? mn : 0) + k.other(p.k));
+            x[i] = kept(of.x + k.dot(p.k.x) + of_n.x);
+            of_row[i] = kept(mn < of.extent_n ? of_n.row + p.k.first_row + rows : 0);  // 0: none
+            of_col[i] = kept(of_n.col + p.k.first_col + cols);
         }
     }
 
-    template <bool ALIGNED>
     __device__ __forceinline__ void start(scalar_t* stage, const ImplicitParams& p) {
 #pragma unroll
         for (int i = 0; i < COUNT; ++i) {
             // No &&, which makes branches of it.
             const bool in_x =
                 (left > 0) & inside(row + of_row[i], p.h) & inside(col + of_col[i], p.w);
-            scalar_t* const to = stage + Layout::at(own_row(), own_chunk(i));
-            copy_chunk(to, a + i * PER_ROW * CHUNK, left > none[i], ALIGNED);
-            copy_chunk(to + OF_B, x + of_x[i], in_x, ALIGNED);
+            const auto copy = [&](scalar_t* tile, const scalar_t* from, Offset at, bool exists) {
+                copy_chunk(tile + to[i], from + static_cast<index_t>(at) * UNIT, exists, ALIGNED);
+            };
+            copy(stage, a[i], at_a, left > 0);
+            copy(stage + OF_B, x[i], at_x, in_x);
         }
         advance(p.k);
     }
 
     __device__ __forceinline__ void advance(const Decomposition& k) {
-        row += k.step[1] * k.row[1];
-        col += k.step[2] * k.col[2];
+        const auto move = [&](int carry, int by) {
+            add_where(carry, at_a, static_cast<Offset>(k.other_moves[by] / UNIT));
+            add_where(carry, at_x, static_cast<Offset>(k.x_moves[by] / UNIT));
+        };
         left -= ROWS;
-        move(k, 0);
-        if (col >= k.first_col + k.last * k.col[2]) {
-            col -= k.last * k.col[2];
-            row += k.row[1];
-            move(k, 1);
-        }
-        if (row >= k.first_row + k.middle * k.row[1]) {
-            row -= k.middle * k.row[1];
-            move(k, 2);
-        }
-    }
-
-    __device__ __forceinline__ void move(const Decomposition& k, int by) {
-        a += k.other_moves[by];
-        x += k.x_moves[by];
+        col += col_step;
+        row += row_step;
+        move(0, 0);
+        const int next_row = col;
+        add_where(next_row, col, -cols);
+        add_where(next_row, row, k.row[1]);
+        move(next_row, 1);
+        const int next_image = row;
+        add_where(next_image, row, -rows);
+        move(next_image, 2);
     }
 };
 
 #if TERM_BY_TERM
 // Terms k = (r, s, c) one by one, each under a tap of its own: y of few channels. Where a term lies in a
 // window, and its tap, stand in shared memory; what there is not has a tap that no window has.
-struct TermCopy : WindowCopy {
+struct TermCopy : WindowCopy<true, false> {
     static constexpr int MOST = 384;  // terms: MOST_TERMS of conv_implicit_mma.py
 
     struct Terms {
@@ -276,7 +300,6 @@ struct TermCopy : WindowCopy {
         return terms;
     }
 
-    template <bool ALIGNED>
     __device__ __forceinline__ void start(scalar_t* stage, const ImplicitParams& p) {
         const int first = left > 0 ? k : MOST;
         int offset[CHUNK];
@@ -297,18 +320,20 @@ struct TermCopy : WindowCopy {
     }
 };
 
+template <bool ALIGNED, bool FILLS>
 using TileCopy = TermCopy;
 #else
-using TileCopy = Choose<ALONG_K, WindowCopy, PixelCopy>::type;
+template <bool ALIGNED, bool FILLS>
+using TileCopy = typename Choose<ALONG_K, WindowCopy<ALIGNED, FILLS>, PixelCopy<ALIGNED>>::type;
 #endif
 
 // The product of a block's tiles, of every k, into a warp's sums.
-template <bool ALIGNED>
+template <bool ALIGNED, bool FILLS = IS_BYTES>
 __device__ __forceinline__ void multiply_all(Warp& warp, Stages& stages, const Operands& of,
                                              const ImplicitParams& p) {
-    TileCopy copy(of, p);
+    TileCopy<ALIGNED, FILLS> copy(of, p);
     const auto start = [&](int stage) {
-        copy.start<ALIGNED>(stages[stage], p);
+        copy.start(stages[stage], p);
         copy_async_commit();
     };
     for (int stage = 0; stage < STAGES - 1; ++stage) start(stage);
