@@ -64,7 +64,6 @@ implicit_gemm(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x,
     const index_t first = blk.split * p.k_per_split;
     const index_t count = min(p.k.count - first, p.k_per_split);
     const int k_tiles = ceil_div(count, BLK_K);
-    const int last = count - static_cast<index_t>(k_tiles - 1) * BLK_K;  // of k in the last tile
 
     // Where everything lies: along n once, along k a tile ahead.
     IndexIterator iter_k(p.k, first + thread);
@@ -89,7 +88,7 @@ implicit_gemm(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x,
     scalar_t rA[PartitionA::COUNT], rB[PartitionB::COUNT];
     const auto load = [&](int k_tile) {
         const int stage = k_tile % STAGES;
-        const int extent_k = k_tile < k_tiles - 1 ? BLK_K : k_tile < k_tiles ? last : 0;
+        const int extent_k = static_cast<int>(count) - k_tile * BLK_K;  // what is left of k
 #pragma unroll
         for (int i = 0; i < PartitionA::COUNT; ++i) {
             const int k = PartitionA::k(i), m = PartitionA::mn(i);

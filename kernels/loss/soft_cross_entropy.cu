@@ -138,7 +138,7 @@ __device__ __forceinline__ void backward(const Group& group, const scalar_t* __r
         const scalar_t *__restrict__ target, const scalar_t *__restrict__ weight,       \
         scalar_t *__restrict__ dlogits, double mean, Slices<4> p, Classes c
 
-extern "C" __global__ void __launch_bounds__(256, 1) soft_cross_entropy_rows(FORWARD_PARAMETERS) {
+extern "C" __global__ void __launch_bounds__(256, 2) soft_cross_entropy_rows(FORWARD_PARAMETERS) {
     extern __shared__ __align__(16) scalar_t smem[];
     __shared__ acc_t partial[WARP];
     forward(LaneGroup(), logits, target, Share(weight, c), loss, partial_cost, p, smem, partial);
@@ -152,7 +152,7 @@ extern "C" __global__ void __launch_bounds__(512, 1)
             partial);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 1)
+extern "C" __global__ void __launch_bounds__(256, 2)
     soft_cross_entropy_columns(FORWARD_PARAMETERS) {
     extern __shared__ __align__(16) scalar_t smem[];
     __shared__ acc_t partial[256];
@@ -160,7 +160,7 @@ extern "C" __global__ void __launch_bounds__(256, 1)
             partial);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 1)
+extern "C" __global__ void __launch_bounds__(256, 2)
     soft_cross_entropy_backward_rows(BACKWARD_PARAMETERS) {
     extern __shared__ __align__(16) scalar_t smem[];
     backward(LaneGroup(), dy, logits, target, Share(weight, c), dlogits, p, mean, smem);

@@ -107,7 +107,7 @@ lp_pool_backward(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ y
     });
 }
 
-extern "C" __global__ void __launch_bounds__(POOL_THREADS, 1)
+extern "C" __global__ void __launch_bounds__(POOL_THREADS, sizeof(scalar_t) > 4 ? 1 : 2)
 lp_pool_backward_direct(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ y,
                         const scalar_t* __restrict__ x, scalar_t* __restrict__ dx, double norm,
                         Pool p, PoolStrides of_x) {

@@ -141,6 +141,21 @@ def test_traffic(backend, rng, monkeypatch, direction, tile, name):
         assert 15 < counters.sectors_per_store <= 16  # a row of the last pixels has half a warp
 
 
+@pytest.mark.parametrize("backend", ["checked"], indirect=True)
+@pytest.mark.parametrize("tile", [64, 128])
+def test_traffic_of_partial_sums(backend, rng, monkeypatch, tile):
+    """They leave as finished ones do: no bank is asked twice, and sectors are whole."""
+    monkeypatch.setattr(conv_implicit, "TILES", (tile, tile))
+    monkeypatch.setattr(conv_implicit, "by_time", lambda *_: (tile, 3))
+    case = Case(1, 20, 9, 7, tile + 4, (3, 1), ((1, 1), (0, 0)))
+    with counting() as counted:
+        Run(backend, ALGORITHMS[2])(case, "forward", draw(rng, case, "float32"), channels_last)
+    assert counted.entries[-2:] == [ALGORITHMS[2], "implicit_gemm_finish"]
+    counters = counted.of(ALGORITHMS[2])
+    assert counters.bank_conflicts == 0
+    assert counters.sectors_per_store <= 4
+
+
 @on_kernels
 @each_algorithm
 def test_by_its_name(backend, rng, name):

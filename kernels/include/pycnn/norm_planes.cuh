@@ -111,10 +111,11 @@ __device__ __forceinline__ bool all_aligned(const scalar_t* const (&operand)[OPE
 }
 
 // What a thread asks for at once of a plane, in body() of each_of_set: where planes are whole vectors
-// throughout, which is known by shape and strides, four of them, `stride` elements apart; else a Batch.
-template <bool WHOLE>
+// throughout, which is known by shape and strides, several of them, `stride` elements apart; else a Batch.
+// Of three operands that are read two, as registers of two blocks allow.
+template <bool WHOLE, int ALL>
 struct Run {
-    static constexpr int VECTORS = WHOLE ? 4 : 1;
+    static constexpr int VECTORS = !WHOLE ? 1 : ALL < 4 ? 4 : 2;
     Batch batch;
     index_t stride;
     bool aligned;  // every address is; else vectors come and go one element at a time
@@ -188,13 +189,15 @@ __device__ __forceinline__ void each_of_set(const Planes<OPERANDS>& p,
         }
         const bool vectors = in_vectors(p.along, offset);
         if (vectors && p.length % VEC_SIZE == 0) {
+            using Whole = Run<true, OPERANDS>;
             constexpr index_t stride = LANES * VEC_SIZE;
             const int off = static_cast<int>((offset[0] + begin) & (SECTOR - 1));
-            for (index_t i = begin - off + threadIdx.x * VEC_SIZE; i < end; i += 4 * stride)
-                body(Run<true>{{i, begin, end, 1, vecs}, stride, vecs}, plane);
+            for (index_t i = begin - off + threadIdx.x * VEC_SIZE; i < end;
+                 i += Whole::VECTORS * stride)
+                body(Whole{{i, begin, end, 1, vecs}, stride, vecs}, plane);
         } else {
             each_batch(threadIdx.x, LANES, begin, end, offset[0], vectors, vecs,
-                       [&](const Batch& batch) { body(Run<false>{batch, 0, vecs}, plane); });
+                       [&](const Batch& batch) { body(Run<false, OPERANDS>{batch, 0, vecs}, plane); });
         }
     }
 }
