@@ -170,6 +170,8 @@ def _movement(kind: np.dtype) -> Iterator[Case]:
     yield Case("pad 1", "NCHW", call, x.nbytes + y.nbytes)
     call = partial(pycnn.pad_backward, y, (1, 1, 1, 1))
     yield Case("pad_backward 1", "NCHW", call, x.nbytes + y.nbytes)
+    call = partial(pycnn.pad_backward, y, (1, 1, 1, 1), "reflect")
+    yield Case("pad_backward 1 reflect", "NCHW", call, x.nbytes + y.nbytes)
     other = images("NCHW", (56, 64), kind)
     yield Case("concat", "NCHW", partial(pycnn.concat, [x, other], 1), 4 * x.nbytes)
     yield Case("channel_shuffle", "NCHW", partial(pycnn.channel_shuffle, x, 4), 2 * x.nbytes)

@@ -17,61 +17,7 @@
 // entry pad_direct  one element a thread
 // variant BYTES = itemsizes
 #include <pycnn/copy.cuh>
-#include <pycnn/boundary.cuh>
-
-constexpr int AT_ONCE = 4;  // rows that a thread asks for
-
-// What each thread of a block has of rows that are `columns` wide, which is more than none: powers of
-// two threads a row, so that nothing is divided.
-struct Lattice {
-    int row, column, down, across;
-
-    __device__ __forceinline__ explicit Lattice(int columns) {
-        const int shift = columns > COPY_THREADS / 2 ? 8 : columns > 1 ? 32 - __clz(columns - 1) : 0;
-        across = 1 << shift;
-        down = COPY_THREADS >> shift;
-        row = static_cast<int>(threadIdx.x) >> shift;
-        column = static_cast<int>(threadIdx.x) & (across - 1);
-    }
-};
-
-// Rows of x into the tile of y, by pieces.
-template <typename Piece>
-__device__ __forceinline__ void load_inner(const element* x, const index_t* row_of_x, int rows,
-                                           element* tile, element filler, const Padding& v) {
-    constexpr int MANY = sizeof(Piece) / BYTES;
-    const int columns = static_cast<int>(v.row.extent_y);
-    const index_t step = MANY > 1 ? MANY : v.step;
-    Piece constant = 0;
-#pragma unroll
-    for (int k = 0; k < MANY; ++k) constant |= static_cast<Piece>(filler) << 8 * BYTES * k;
-    const int width = static_cast<int>(v.staged) / MANY;
-    const Lattice at(width);
-#pragma unroll 1
-    for (int column = at.column; column < width; column += at.across) {
-        const element* const from = x + column * step;
-        element* const to = tile + column * MANY;
-#pragma unroll 1
-        for (int first = at.row; first < rows; first += AT_ONCE * at.down) {
-            Piece piece[AT_ONCE];
-#pragma unroll
-            for (int r = 0; r < AT_ONCE; ++r) {
-                const int row = first + r * at.down;
-                const index_t offset = row < rows ? row_of_x[row] : OUTSIDE;
-                piece[r] = constant;
-                if (offset != OUTSIDE) piece[r] = *reinterpret_cast<const Piece*>(from + offset);
-            }
-#pragma unroll
-            for (int r = 0; r < AT_ONCE; ++r) {
-                const int row = first + r * at.down;
-                if (row >= rows) break;
-#pragma unroll
-                for (int k = 0; k < MANY; ++k)
-                    to[row * columns + k] = static_cast<element>(piece[r] >> 8 * BYTES * k);
-            }
-        }
-    }
-}
+#include <pycnn/pad_tile.cuh>
 
 extern "C" __global__ void __launch_bounds__(COPY_THREADS)
 pad_rows(const element* __restrict__ x, element* __restrict__ y, unsigned long long value,
@@ -94,11 +40,7 @@ pad_rows(const element* __restrict__ x, element* __restrict__ y, unsigned long l
     element* const tile = sY + skew;
     const element filler = static_cast<element>(value);
     const int lead = static_cast<int>(v.row.before > 0 ? v.row.before : 0);
-    const element* const from = x + v.first * v.step;
-    if (v.in_vectors<8 / BYTES>(from))
-        load_inner<OfBytes<8>::type>(from, row_of_x, rows, tile + lead, filler, v);
-    else if (inner > 0)
-        load_inner<element>(from, row_of_x, rows, tile + lead, filler, v);
+    load_inner(x, row_of_x, rows, columns, tile + lead, filler, v);
     if (v.mode != CONSTANT) __syncthreads();
     if (inner < columns) {
         const Lattice at(columns - inner);
@@ -115,18 +57,7 @@ pad_rows(const element* __restrict__ x, element* __restrict__ y, unsigned long l
         }
     }
     __syncthreads();
-    using Wide = OfBytes<16>::type;
-    constexpr int MANY = 16 / BYTES;
-#pragma unroll 1
-    for (int t = thread * MANY; t < end; t += COPY_THREADS * MANY) {
-        element* const to = y - skew + t;
-        if (t >= skew && t + MANY <= end)
-            *reinterpret_cast<Wide*>(to) = *reinterpret_cast<const Wide*>(sY + t);
-        else
-#pragma unroll 1
-            for (int k = 0; k < MANY; ++k)
-                if (t + k >= skew && t + k < end) to[k] = sY[t + k];
-    }
+    store_tile(sY, skew, end, y);
 }
 
 extern "C" __global__ void __launch_bounds__(COPY_THREADS)

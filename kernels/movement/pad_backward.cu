@@ -4,72 +4,121 @@
 //            gradient of constant padding is cropping: pad.cu
 // Layout     dy any strides; dx contiguous; up to 8 axes that are padded or cannot be merged
 // Launch     pad_backward_rows: some rows of dx a block, block 256, grid: rows / rows_per_block;
-//            shared: as many rows of dy, at most 4096 elements, time after time until those of
-//            the row with most copies are through. pad_backward_direct: one thread an element
+//            shared: these rows, at most 4096 elements. pad_backward_direct: one thread an element
 // Traffic    |dy| + |dx| bytes; |dy| - |dx| additions
-// Range      any extents, 64-bit index arithmetic; deterministic: copies in the order of dy
-// Siblings   pad_backward_direct takes rows that shared memory does not hold
+// Range      any extents, 64-bit index arithmetic; pad_backward_rows fewer than 2^31 rows and columns;
+//            deterministic: copies in the order of dy
+// Siblings   pad_backward_rows moves rows as they are, as nearly every element has one copy, and sums
+//            up the others once more. pad_backward_direct takes rows that shared memory does not
+//            hold, those that are cropped, and more than the other counts
 // Source     the transposed map of torch.nn.functional.pad
 //
 // entry pad_backward_rows    through shared memory
 // entry pad_backward_direct  one element a thread
 // variant SCALAR = floating
 #include <pycnn/kernel.cuh>
-#include <pycnn/boundary.cuh>
+#include <pycnn/pad_tile.cuh>
 
-constexpr int THREADS = 256;
-constexpr int PER_THREAD = 17;  // 4096 elements, and what a sector's skew leaves over
+using bits_t = OfBytes<sizeof(scalar_t)>::type;
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1)
+constexpr int KEPT = 2;  // rows of dy that stand for one of dx and are looked up in front
+
+// Columns that more than one of dy may stand for: some at the left, and some at the right, or one run
+// of them where these meet.
+struct Edges {
+    int left, right, at_left, at_right;
+
+    __device__ __forceinline__ Edges(const Padding& v, int columns, int before, int after) {
+        const bool reflect = v.mode == REFLECT, around = v.mode == CIRCULAR;
+        left = reflect;
+        at_left = reflect ? before : around ? after : before > 0;
+        at_right = reflect ? after : around ? before : after > 0;
+        right = columns - reflect - at_right;
+        if (right >= left + at_left) return;
+        const int end = left + at_left > right + at_right ? left + at_left : right + at_right;
+        left = left < right ? left : right;
+        at_left = end - left;
+        at_right = 0;
+    }
+    __device__ __forceinline__ int count() const { return at_left + at_right; }
+    __device__ __forceinline__ int operator[](int e) const {
+        return e < at_left ? left + e : right + e - at_left;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(PAD_THREADS, sizeof(acc_t) == 4 ? 6 : 5)
 pad_backward_rows(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Padding v) {
     extern __shared__ __align__(16) unsigned char shared[];
-    __shared__ index_t row_of_dy[THREADS];
-    scalar_t* const sDy = reinterpret_cast<scalar_t*>(shared);
+    __shared__ index_t row_of_dy[KEPT][PAD_THREADS];
+    __shared__ int many[PAD_THREADS], several[PAD_THREADS], severals;
 
-    const index_t row0 = blockIdx.x * v.rows_per_block;
-    const index_t left = v.rows - row0;
-    const int rows = static_cast<int>(left < v.rows_per_block ? left : v.rows_per_block);
-    const int width = static_cast<int>(v.staged), columns = static_cast<int>(v.row.extent_x);
-    dx += row0 * columns;
-    const int thread = static_cast<int>(threadIdx.x), first = thread - sector_skew(dx);
-    const bool vectors = v.in_vectors<16 / sizeof(scalar_t)>(dy);
+    const int most = static_cast<int>(v.rows_per_block), row0 = static_cast<int>(blockIdx.x) * most;
+    const int left = static_cast<int>(v.rows) - row0, rows = left < most ? left : most;
+    const int thread = static_cast<int>(threadIdx.x);
+    if (thread == 0) severals = 0;
+    __syncthreads();
+    if (thread < rows) {
+        int total = 1;
+        for (int m = 0; m < total && m < KEPT; ++m)
+            row_of_dy[m][thread] = alias_row(v, row0 + thread, m, total);
+        many[thread] = total;
+        if (total > 1) several[atomicAdd(&severals, 1)] = thread;
+    }
+    __syncthreads();
 
-    acc_t sum[PER_THREAD] = {};
-    for (index_t m = 0;; ++m) {
-        __syncthreads();  // what is staged has been used
-        index_t row = OUTSIDE;
-        if (thread < rows) row_of_dy[thread] = row = alias_row(v, row0 + thread, m);
-        if (!__syncthreads_or(row != OUTSIDE)) break;
-        load_rows<THREADS>(dy, row_of_dy, rows, width, v.step, sDy, vectors);
-        __syncthreads();
-#pragma unroll
-        for (int k = 0; k < PER_THREAD; ++k) {
-            const int t = first + k * THREADS;
-            if (t < 0 || t >= rows * columns) continue;
-            const int r = static_cast<unsigned>(t) / static_cast<unsigned>(columns);
-            if (row_of_dy[r] == OUTSIDE) continue;
-            const PaddingAliases aliases(v, v.row, t - r * columns);
-            const int total = static_cast<int>(aliases.total());
-            for (int c = 0; c < total; ++c) sum[k] += to_acc(sDy[r * width + aliases[c]]);
+    // What the block writes lies in shared memory as in dx, from the start of a sector on.
+    const int columns = static_cast<int>(v.row.extent_x), before = static_cast<int>(v.row.before);
+    const int after = static_cast<int>(v.row.extent_y) - columns - before;
+    dx += static_cast<index_t>(row0) * columns;
+    const int skew = sector_skew(dx), end = skew + rows * columns;
+    bits_t* const sDx = reinterpret_cast<bits_t*>(shared);
+    bits_t* const tile = sDx + skew;
+    load_inner(reinterpret_cast<const bits_t*>(dy), row_of_dy[0], rows, columns, tile, bits_t(0), v);
+    __syncthreads();
+
+    // What has several copies is summed up: rows that have, then columns that have of the others.
+    const Edges edges(v, columns, before, after);
+#pragma unroll 1
+    for (int of_columns = 0; of_columns < 2; ++of_columns) {
+        const int across = of_columns ? edges.count() : columns;
+        const int down = of_columns ? rows : severals;
+        const Lattice at(across);
+#pragma unroll 1
+        for (int e = at.column; e < across; e += at.across) {
+            const int column = of_columns ? edges[e] : e;
+            const PaddingAliases<int> of_column(v, v.row, column);
+            const int total = of_column.total();
+#pragma unroll 1
+            for (int d = at.row; d < down; d += at.down) {
+                const int r = of_columns ? d : several[d], copies = many[r];
+                if (of_columns && copies != 1) continue;
+                acc_t sum = 0;
+#pragma unroll 1
+                for (int m = 0; m < copies; ++m) {
+                    int all;
+                    const index_t row =
+                        m < KEPT ? row_of_dy[m][r] : alias_row(v, row0 + r, m, all);
+#pragma unroll 1
+                    for (int c = 0; c < total; ++c) sum += to_acc(dy[row + of_column[c] * v.step]);
+                }
+                reinterpret_cast<scalar_t*>(tile)[r * columns + column] = from_acc(sum);
+            }
         }
     }
-#pragma unroll
-    for (int k = 0; k < PER_THREAD; ++k) {
-        const int t = first + k * THREADS;
-        if (t >= 0 && t < rows * columns) dx[t] = from_acc(sum[k]);
-    }
+    __syncthreads();
+    store_tile(sDx, skew, end, reinterpret_cast<bits_t*>(dx));
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(PAD_THREADS)
 pad_backward_direct(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Padding v) {
     const index_t flat = flat_thread(), row = flat / v.row.extent_x;
     if (row >= v.rows) return;
-    const PaddingAliases aliases(v, v.row, flat - row * v.row.extent_x);
+    const PaddingAliases<index_t> aliases(v, v.row, flat - row * v.row.extent_x);
     const index_t total = aliases.total();
     acc_t sum = 0;
-    for (index_t m = 0;; ++m) {
-        const index_t from = alias_row(v, row, m);
-        if (from == OUTSIDE) break;
+    index_t rows = 1;
+    for (index_t m = 0; m < rows; ++m) {
+        const index_t from = alias_row(v, row, m, rows);
         for (index_t c = 0; c < total; ++c) sum += to_acc(dy[from + aliases[c] * v.step]);
     }
     dx[flat] = from_acc(sum);

@@ -20,8 +20,8 @@ THREADS = 256
 STAGED = 4096
 
 #: Elements of a block, if a row has no more: at least enough loads on the way; at most few look-ups
-#: of rows, forward (of which eight blocks are to fit on a multiprocessor) and backward; and blocks
-#: that are to be there first.
+#: of rows, forward (of which eight blocks are to fit on a multiprocessor) and backward, where few
+#: blocks have the edges; and blocks that are to be there first.
 LEAST, MOST, MOST_BYTES, MOST_BACKWARD, BLOCKS = 2048, 8192, 24576, 4096, 800
 
 SECTOR_BYTES = 32
@@ -111,6 +111,7 @@ def pad(x: View, axes: Sequence[Axis], mode: str, value: Any, name: str = "x") -
         "step": strides[-1],
         "first": first,
         "staged": staged,
+        "together": _together(row.extent, strides),
     }
     return Plan(
         op,
@@ -140,13 +141,15 @@ def pad_backward(dy: View, axes: Sequence[Axis], mode: str) -> Plan:
     row = merged[-1]
     outer = [axis.extent for axis in merged[:-1]]
     rows = prod(outer)
-    per_block = _rows_per_block(outer, max(row.extent, row.padded), MOST_BACKWARD)
+    simple = min(row.before, row.after) >= 0 and max(rows, *(a.padded for a in merged)) < 2**31
+    per_block = _rows_per_block(outer, row.extent, MOST_BACKWARD) if simple else 0
     params = {
         "rows": rows,
         "rows_per_block": max(per_block, 1),
         "step": strides[-1],
-        "first": 0,
-        "staged": row.padded,
+        "first": row.before,
+        "staged": row.extent,
+        "together": _together(row.padded, strides),
     }
     return Plan(
         "pad_backward",
@@ -154,10 +157,16 @@ def pad_backward(dy: View, axes: Sequence[Axis], mode: str) -> Plan:
         _launch(
             "movement/pad_backward.cu:pad_backward", ("SCALAR", SCALAR[dy.dtype]),
             (Buffer("dy"), Buffer("dx")), params, (mode, merged, strides),
-            rows * row.extent, per_block * row.padded * size,
+            rows * row.extent,
+            per_block and per_block * row.extent * size + SECTOR_BYTES,
         ),
         {"dx": spec},
     )  # fmt: skip
+
+
+def _together(extent: int, strides: Ints) -> int:
+    """Neighbours in memory that all rows of so many elements are made of."""
+    return gcd(extent, *strides[:-1]) if strides[-1] == 1 else 1
 
 
 def _rows_per_block(outer: Sequence[int], width: int, most: int) -> int:
@@ -191,7 +200,6 @@ def _launch(
         HEADER,
         "Padding",
         **params,
-        together=gcd(params["staged"], *strides[:-1]) if params["step"] == 1 else 1,
         mode=MODES.index(mode),
         outer=len(outer),
         row=_axis(merged[-1]),

@@ -1,5 +1,7 @@
 """What is special to padding."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from op_checks import far_apart, numeric_gradient, refused_on_both
@@ -96,6 +98,32 @@ def test_tiles_are_stored_by_vectors(rng, shape, dtype, mode):
     assert counters.global_store_requests <= y.nbytes / 512 + 4  # ends of a tile go one by one
     assert counters.global_store_sectors * 32 <= y.nbytes + 4 * 32
     assert counters.global_load_requests <= x.nbytes / (256 if shape[-1] == 16 else 128) * 1.5 + 4
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("shape", [(9, 12, 16), (4, 9, 7)])
+def test_tiles_of_the_gradient_are_stored_by_vectors(rng, shape, dtype, mode):
+    """And what has one copy is moved: by pairs of 16 bits, where rows of dy are made of these."""
+    dy = rng.integers(-9, 9, shape).astype(numpy_dtype(dtype))
+    with pycnn.use_backend("emulator", checked=True), counting() as log:
+        dx = pycnn.pad_backward(dy, (1, 1, 1, 2), mode)
+    np.testing.assert_array_equal(dx, oracle.pad_backward(dy, [(0, 0), (1, 2), (1, 1)], mode))
+    ((launch, counters),) = log.launches
+    assert launch == "pad_backward_rows"
+    assert counters.global_store_requests <= dx.nbytes / 512 + 16  # ends of tiles
+    assert counters.global_store_sectors * 32 <= dx.nbytes + 16 * 32
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_gradient_of_few_elements_that_have_many_copies(rng, mode):
+    """Both edges of an axis reach the same elements, and more rows stand for one than are kept."""
+    for height, width, around in product((4, 5), (4, 5, 6), product((0, 3), repeat=4)):
+        pads = [(0, 0), around[:2], around[2:]]
+        dy = rng.integers(-9, 9, (2, height + sum(pads[1]), width + sum(pads[2]))).astype("float32")
+        with pycnn.use_backend("emulator", checked=True):
+            dx = pycnn.pad_backward(dy, (*pads[2], *pads[1]), mode)
+        np.testing.assert_array_equal(dx, oracle.pad_backward(dy, pads, mode))
 
 
 X = np.zeros((2, 3, 4), np.float32)

@@ -7,6 +7,30 @@ __device__ __forceinline__ bool inside(int at, int extent) {
     return static_cast<unsigned>(at) < static_cast<unsigned>(extent);
 }
 
+// A type of as many bytes, to move what is not computed with.
+template <int SIZE>
+struct OfBytes {  // 16: several neighbouring elements, moved by one instruction
+    struct alignas(SIZE) type {
+        unsigned part[SIZE / 4];
+    };
+};
+template <>
+struct OfBytes<1> {
+    using type = unsigned char;
+};
+template <>
+struct OfBytes<2> {
+    using type = unsigned short;
+};
+template <>
+struct OfBytes<4> {
+    using type = unsigned;
+};
+template <>
+struct OfBytes<8> {
+    using type = unsigned long long;
+};
+
 // Elements that are moved together, 16 bytes at most.
 template <typename T, int COUNT>
 struct alignas(COUNT * sizeof(T) < 16 ? COUNT * sizeof(T) : 16) Block {
