@@ -5,26 +5,25 @@
 // Layout     contiguous; rows of whole vectors of 16 bytes; weight and bias contiguous
 // Launch     layer_vectors       block (lanes, rows), 128 threads: 2 to 32 lanes a row
 //            layer_vectors_long  block 64 to 512: one row
-//            layer_backward_vectors and layer_backward_vectors_long alike, and group_vectors and
-//            group_vectors_long with up to 832 threads, whose rows are groups of channels with a
-//            weight and a bias for each
+//            layer_backward_vectors_long alike, and group_vectors and group_vectors_long with up to
+//            832 threads, whose rows are groups of channels with a weight and a bias for each
 // Traffic    |x| + |y|, backward |dy| + |x| + |dx| bytes, 128 bits an access; weight and bias once a
 //            row, from caches. 8 and 14 flop an element
 // Range      rows of up to 32 kB, groups of 64 kB, any number of them. Where an address is no multiple
 //            of 16 bytes, elements come and go one by one, and are read three times. So are those of
 //            rows whose squares overflow, once more and scaled; deterministic
-// Siblings   layer.cu takes any axes, strides and lengths, by way of shared memory
+// Siblings   layer.cu takes any axes, strides and lengths, by way of shared memory;
+//            layer_gradient.cu has all gradients of rows of up to 16 kB
 // Source     as layer.cu
 //
 // entry layer_vectors                normalised rows, a few lanes each
 // entry layer_vectors_long           normalised rows, a block each
 // entry group_vectors                normalised groups of channels, a few lanes each
 // entry group_vectors_long           normalised groups of channels, a block each
-// entry layer_backward_vectors       gradient with respect to x, and statistics, a few lanes a row
 // entry layer_backward_vectors_long  gradient with respect to x, and statistics, a block a row
 // variant SCALAR = floating
 #include <pycnn/kernel.cuh>
-#include <pycnn/row_vectors.cuh>
+#include <pycnn/row_parameters.cuh>
 #include <pycnn/statistic.cuh>
 #include <pycnn/welford.cuh>
 
@@ -35,41 +34,6 @@ struct Layer {
     int length, weight_wide, bias_wide;
     int groups, channels, spread;  // of group norm: rows of an image, channels of a row, their elements
     double eps;
-};
-
-// Weights or biases of a row: neighbours, of type scalar_t or acc_t ("wide"); null: all `missing`.
-template <bool WHOLE>
-struct Parameters {
-    const void* from;
-    int wide;
-    acc_t missing;
-
-    // Those of the vector at element i.
-    __device__ __forceinline__ void load(int i, acc_t (&value)[VEC_SIZE]) const {
-        constexpr int PART = 16 / sizeof(acc_t);
-        struct alignas(16) Wide {
-            acc_t at[PART];
-        };
-        const auto* narrow = static_cast<const scalar_t*>(from) + i;
-        const auto* its = static_cast<const acc_t*>(from) + i;
-        if (!from) {
-#pragma unroll
-            for (int k = 0; k < VEC_SIZE; ++k) value[k] = missing;
-        } else if constexpr (!WHOLE) {
-#pragma unroll
-            for (int k = 0; k < VEC_SIZE; ++k) value[k] = wide ? its[k] : to_acc(narrow[k]);
-        } else if (!wide) {
-            const Vec vec = *reinterpret_cast<const Vec*>(narrow);
-            unpack(vec.at, value);
-        } else {
-#pragma unroll
-            for (int k = 0; k < VEC_SIZE; k += PART) {
-                const Wide part = *reinterpret_cast<const Wide*>(its + k);
-#pragma unroll
-                for (int j = 0; j < PART; ++j) value[k + j] = part.at[j];
-            }
-        }
-    }
 };
 
 // A weight and a bias for every element of a row.
@@ -265,15 +229,6 @@ group_vectors_long(const scalar_t* __restrict__ x, const void* weight, const voi
     usually_whole([&](auto whole) {
         return forward<OfChannels, GROUP_VECTORS, whole.value>(BlockGroup(partial), x, weight, bias, y, p);
     }, x, y);
-}
-
-extern "C" __global__ void __launch_bounds__(128, sizeof(scalar_t) == 2 ? 8 : 5)
-layer_backward_vectors(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
-                       const void* weight, scalar_t* __restrict__ dx,
-                       Statistic* __restrict__ statistics, Layer p) {
-    usually_whole([&](auto whole) {
-        return backward<whole.value>(LaneGroup(), dy, x, weight, dx, statistics, p);
-    }, dy, x, dx, weight);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)

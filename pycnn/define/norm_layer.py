@@ -120,7 +120,13 @@ class LayerNormBackward(Gradient):
         return (FLOPS[3] + 4) * prod(call.views["x"].shape)
 
     def necessary_bytes(self, call: Call) -> int:
-        """dy and x twice, for dx and for dweight; two more times what does not fit on chip."""
+        """dy and x twice, for dx and for dweight; two more times what does not fit on chip.
+
+        Of rows that are read once, what blocks have summed up instead, written and read.
+        """
+        plan = self.plan(call)
+        if "parts" in plan.workspace:
+            return call.bytes + 2 * plan.workspace["parts"].nbytes
         read = prod(call.views["x"].shape) * itemsize(call.dtype)
         return call.bytes + 2 * read + 4 * _again(call, 2)
 

@@ -6,7 +6,7 @@ from math import prod
 
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATS, numpy_dtype
-from pycnn.plan import _norm
+from pycnn.plan import _norm, norm_layer_gradient
 from pycnn.plan._norm import VECTOR_BYTES, computed_in, kernel, rows_walk
 from pycnn.plan._row_vectors import RowTeam, row_team
 from pycnn.plan._strided import Ints, row_major, strided
@@ -140,6 +140,8 @@ def layer_norm_backward(views: Views, dtype: str, axes: int, eps: float, outputs
     strides = (views["dy"].strides, x.strides, row_major(x.shape))
     s = _last_axes(x.shape, strides, axes)
     rows, length = prod(s.start), prod(s.along)
+    if _contiguous(views, s, "dy", "x") and norm_layer_gradient.team(rows, length, dtype):
+        return norm_layer_gradient.one_pass(views, dtype, rows, length, eps, outputs)
     whole: dict[str, View] = {**views, "x": View((rows, length), (length, 1), dtype)}
     width = VECTOR_BYTES // FLOATS[dtype].itemsize
     w = rows_walk((1, s.start, s.along), (0,) * 3, s.starts, s.alongs, width)
@@ -218,7 +220,7 @@ def backward(views: Views, dtype: str, s: Slices, eps: float) -> tuple[Launch, s
         Buffer("statistics"),
     )
     workspace = {"statistics": ArraySpec((prod(s.start), 4), computed_in(dtype))}
-    if rows := _row_team(views, dtype, s, "dy", "x"):
+    if rows := _row_team(views, dtype, s, "dy", "x"):  # too long for one pass: a block has one
         launch = _launch_rows("layer_backward", views, dtype, s, eps, rows, arguments)
         return launch, rows.name, workspace
     team = choose_team(prod(s.along), dtype, 2, _own_weights(views, s))
@@ -227,12 +229,15 @@ def backward(views: Views, dtype: str, s: Slices, eps: float) -> tuple[Launch, s
 
 
 def _row_team(views: Views, dtype: str, s: Slices, *operands: str) -> RowTeam | None:
-    """Threads that keep a slice in registers: of contiguous ones, with weights of their own."""
-    if s.channels or not prod(s.start):
-        return None
-    affine = [views[n] for n in ("weight", "bias") if n in views]
-    whole = [v.strides == row_major(v.shape) for v in (*affine, *(views[n] for n in operands))]
-    return row_team(prod(s.along), dtype) if all(whole) else None
+    """Threads that keep a slice in registers."""
+    return row_team(prod(s.along), dtype) if _contiguous(views, s, *operands) else None
+
+
+def _contiguous(views: Views, s: Slices, *operands: str) -> bool:
+    """Whether slices are there, contiguous, and with weights of their own."""
+    there = [views[n] for n in ("weight", "bias", *operands) if n in views]
+    whole = all(v.strides == row_major(v.shape) for v in there)
+    return whole and not s.channels and prod(s.start) > 0
 
 
 def _launch_rows(

@@ -142,6 +142,10 @@ CASES: dict[str, tuple[Case, ...]] = {
             {"x": (3, 1032), "weight": (1032,), "bias": (1032,)},
             {"normalized_shape": (1032,)},
         ),
+        *(  # more than 16 kB of each width
+            Case(f"rows of {n}", {"x": (2, n), "weight": (n,)}, {"normalized_shape": (n,)})
+            for n in (2056, 4112, 8208)
+        ),
     ),
     "unfold": (Case("long rows", {"x": (1, 1, 2, 24601)}, {"kernel_size": (2, 1)}),),
     "fold": (

@@ -8,7 +8,7 @@ from op_checks import assert_matches, behind, far_apart, numeric_gradient, refus
 import pycnn
 from pycnn.dtypes import numpy_dtype
 from pycnn.emulator import KernelError, counting
-from pycnn.plan import _norm
+from pycnn.plan import _norm, norm_layer_gradient
 from pycnn.reference.oracle import norm as oracle
 from pycnn.runtime.occupancy import occupancy
 from pycnn.runtime.plan import SCALAR, Kernel
@@ -212,6 +212,76 @@ def test_rows_in_registers(backend, rng, length, algo, dtype):
             assert_matches(got[0], back[0], dtype, length, backend)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("rows", "vectors", "blocks", "entry"),
+    [
+        (140, 3, 1, "lanes"),  # 128 rows at once, and again
+        (37, 66, 2, "block"),  # 8 rows at once, three times
+        (37, 66, 132, "block"),  # a row a block: a sum has more parts than threads
+        (5, 290, 1, "block"),  # five warps
+    ],
+)
+def test_gradients_of_rows_in_one_pass(
+    backend, rng, rows, vectors, blocks, entry, dtype, monkeypatch
+):
+    """Rows: far first value, large mean, constant, squares that overflow, products that do.
+
+    With weights of either type and without; aligned and not.
+    """
+    monkeypatch.setattr(norm_layer_gradient, "BLOCKS", blocks)
+    kind = numpy_dtype(dtype)
+    x, dy = rng.standard_normal((2, rows, vectors * 16 // kind.itemsize)).astype(kind)
+    x[0, 0] = 30 if dtype == "float64" else 1e4  # in which the oracle computes too
+    x[1] += kind.type(100)
+    x[2] = 3
+    if dtype in ("bfloat16", "float32"):
+        x[3] *= kind.type(1e25)
+        x[4] *= kind.type(1e15)
+        dy[4] *= kind.type(1e24)
+    length = x.shape[1]
+    wide = rng.uniform(0.5, 2, length).astype("float64" if dtype == "float64" else "float32")
+    op = TESTED["layer_norm_backward"].op
+    for weight in (wide, wide.astype(kind), None):
+        want = oracle.layer_norm_backward(dy, x, 1, weight, 1e-5)
+        for view in ("contiguous", "misaligned"):
+            given = {"dy": dy, "x": x, "weight": weight}
+            given = {n: view_of(a, view) for n, a in given.items() if a is not None}
+            plan = op.plan(op.describe(given, normalized_shape=length))
+            assert plan.launches[0].kernel.entry == f"layer_gradient_{entry}"
+            views = {n: backend.array(a) for n, a in given.items()}
+            found = pycnn.layer_norm_backward(**views, normalized_shape=length)
+            for got, expected in zip(found, want, strict=True):
+                made = backend.numpy(got).dtype.name
+                assert_matches(got, expected, made, max(length, rows), backend)
+            again = pycnn.layer_norm_backward(**views, normalized_shape=length)
+            for got, same in zip(found, again, strict=True):
+                assert backend.numpy(got).tobytes() == backend.numpy(same).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("launch", "old", "new"),
+    [
+        (0, "__syncthreads();  // weights are", "// weights are"),
+        (0, "__syncthreads();  // sums of all", "// sums of all"),
+        (0, "return __syncthreads_or(of_mine)", "return of_mine"),
+        (0, "__syncthreads();  // nobody reads", "// nobody reads"),
+        (0, "__syncthreads();  // sums of the other", "// sums of the other"),
+        (1, "__syncthreads();  // so much of", "// so much of"),
+    ],
+)
+def test_every_barrier_of_the_pass_is_missed(rng, monkeypatch, launch, old, new):
+    monkeypatch.setattr(norm_layer_gradient, "BLOCKS", 2)
+    x, dy = rng.standard_normal((2, 11, 1160)).astype(np.float32)  # five warps a row, three rows
+    op = TESTED["layer_norm_backward"].op
+    views = {"dy": dy, "x": x, "weight": x[0]}
+    plan = op.plan(op.describe(views, normalized_shape=1160))
+    made = {n: np.zeros(a.shape, a.dtype) for n, a in (plan.outputs | plan.workspace).items()}
+    run_broken(plan.launches[launch], views | made, old, old)
+    with pytest.raises(KernelError):
+        run_broken(plan.launches[launch], views | made, old, new)
+
+
 #: Layout and shape: a tile of channels that is short, maps of no whole vectors and of some, a
 #: vector of channels, and several vectors a thread.
 SMALL = [
@@ -307,21 +377,20 @@ def test_rows_and_groups_move_little_more_than_they_must(rng, dtype):
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize(
-    ("entry", "threads", "blocks"),
+    ("file", "entry", "threads", "blocks"),
     [
-        ("layer_vectors", 128, 8),
-        ("layer_backward_vectors", 128, 8),
-        ("group_vectors_long", 640, 1),
-        ("small_forward", 256, 2),
-        ("small_backward", 256, 2),
+        ("layer_vectors", "layer_vectors", 128, 8),
+        ("layer_vectors", "group_vectors_long", 640, 1),
+        ("layer_gradient", "layer_gradient_block", 512, 1),
+        ("small", "small_forward", 256, 2),
+        ("small", "small_backward", 256, 2),
     ],
 )
-def test_registers_of_rows(entry, threads, blocks, dtype):
+def test_registers_of_rows(file, entry, threads, blocks, dtype):
     """Enough blocks fit on a multiprocessor of an H200, and nothing leaves the registers."""
     pytest.importorskip("llvmlite")
     from pycnn.predict import code
 
-    file = "small" if entry.startswith("small") else "layer_vectors"
     kernel = Kernel(f"norm/{file}.cu", entry, (("SCALAR", SCALAR[dtype]),))
     used = code.of_kernel(kernel, "sm_90a").resources
     assert used.local == 0

@@ -6,7 +6,14 @@ import pytest
 from plan_checks import HUGE, assert_sound, struct
 
 from pycnn.define.views import View
-from pycnn.plan import norm_batch, norm_layer, norm_relu, norm_response, norm_small
+from pycnn.plan import (
+    norm_batch,
+    norm_layer,
+    norm_layer_gradient,
+    norm_relu,
+    norm_response,
+    norm_small,
+)
 from pycnn.plan._norm import walk
 from pycnn.plan._strided import row_major
 from pycnn.plan.norm_batch import Channels
@@ -138,6 +145,38 @@ def test_teams(length, dtype, kept, affine):
     if team.name == "lanes":
         assert team.cached >= length
         assert team.block[0] & (team.block[0] - 1) == 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [1, 5, 132, 4096, HUGE])
+@pytest.mark.parametrize("vecs", [1, 3, 64, 65, 128, 290, 1024, 1025])
+def test_rows_of_one_pass(vecs, rows, dtype):
+    length = vecs * 16 // {"float16": 2, "float32": 4, "float64": 8}[dtype]
+    found = norm_layer_gradient.team(rows, length, dtype)
+    assert norm_layer_gradient.team(rows, length + 1, dtype) is None
+    assert (found is not None) == (vecs <= 1024 and rows < HUGE)
+    if found is None:
+        return
+    entry, block = found
+    assert block[0] * norm_layer_gradient.COUNT >= vecs
+    assert prod(block) % 32 == 0
+    assert prod(block) <= 512
+    assert entry == ("lanes" if block[0] <= 32 else "block")
+    assert block[0] in (4, 8, 16, 32) or block[0] % 32 == 0
+    x, c = view((rows, length), dtype), view((length,), dtype)
+    spec = ArraySpec((length,), norm_layer.numpy_dtype(dtype))
+    outputs = {"dx": ArraySpec(x.shape, spec.dtype), "dweight": spec, "dbias": spec}
+    views = {"dy": x, "x": x, "weight": c}
+    plan = norm_layer.layer_norm_backward(views, dtype, 1, 0.1, outputs)
+    assert_sound(plan, set(views))
+    gradient, merge = plan.launches
+    blocks = struct(plan, 1)["blocks"]
+    assert gradient.grid[0] == blocks <= min(132, rows)
+    assert (blocks - 1) * block[1] < rows
+    assert merge.grid[0] * 32 >= 2 * length > (merge.grid[0] - 1) * 32
+    apart = View(x.shape, (2 * length, 1), dtype)
+    plan = norm_layer.layer_norm_backward({**views, "x": apart}, dtype, 1, 0.1, outputs)
+    assert len(plan.launches) == 3
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -38,7 +38,6 @@ __device__ __forceinline__ index_t offset_of(const Strided<OPERANDS>& v, int o, 
     return offset + i * v.stride[o][0];
 }
 
-// Parameters may be of type scalar_t or of type acc_t ("wide").
 struct NormParams {
     index_t channels, group;
     index_t weight, bias, mean, spread;  // elements from one to the next
@@ -47,18 +46,6 @@ struct NormParams {
     int packed;              // all of a statistic in one vector, for which `mean` points
     double eps;
 };
-
-__device__ __forceinline__ acc_t parameter(const void* from, index_t i, int wide) {
-    return wide ? static_cast<const acc_t*>(from)[i]
-                : to_acc(static_cast<const scalar_t*>(from)[i]);
-}
-
-__device__ __forceinline__ void store_parameter(void* to, index_t i, int wide, acc_t value) {
-    if (wide)
-        static_cast<acc_t*>(to)[i] = value;
-    else
-        static_cast<scalar_t*>(to)[i] = from_acc(value);
-}
 
 // The arrays of parameters; any but mean and spread may be null.
 struct NormArrays {

@@ -28,3 +28,16 @@ struct alignas(16) Statistic {
         return ((x * unit - mean) - rest) * rstd;
     }
 };
+
+// Parameters may be of type scalar_t or of type acc_t ("wide").
+__device__ __forceinline__ acc_t parameter(const void* from, index_t i, int wide) {
+    return wide ? static_cast<const acc_t*>(from)[i]
+                : to_acc(static_cast<const scalar_t*>(from)[i]);
+}
+
+__device__ __forceinline__ void store_parameter(void* to, index_t i, int wide, acc_t value) {
+    if (wide)
+        static_cast<acc_t*>(to)[i] = value;
+    else
+        static_cast<scalar_t*>(to)[i] = from_acc(value);
+}
