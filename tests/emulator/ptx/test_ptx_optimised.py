@@ -1,5 +1,7 @@
 """When LLVM optimises an entry: not before it has run for long, or on many threads."""
 
+import re
+
 import numpy as np
 import pytest
 from ptx_run import BOTH, REGS, entry
@@ -56,12 +58,12 @@ def test_once_it_has_run_for_long(text, monkeypatch):
 
 
 def test_reports_are_the_same(text):
-    said, x = [], np.ones(7, np.float32)  # whose address is in the report
+    said, x = [], np.ones(7, np.float32)
     kernel = PtxModule(text, checked=True).get_function("test")
     for _ in range(2):
         with pytest.raises(OutOfBoundsError) as caught:
             kernel((1,), (8,), (x,))
-        said.append(str(caught.value))
+        said.append(re.sub("0x[0-9a-f]+", "", str(caught.value)))  # where its copy lies may differ
         kernel.optimise()
     assert said[0] == said[1]
 
