@@ -50,7 +50,8 @@ extern "C" __global__ void __launch_bounds__(PAD_THREADS, sizeof(acc_t) == 4 ? 6
 pad_backward_rows(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Padding v) {
     extern __shared__ __align__(16) unsigned char shared[];
     __shared__ index_t row_of_dy[KEPT][PAD_THREADS];
-    __shared__ int many[PAD_THREADS], several[PAD_THREADS], severals;
+    __shared__ int many[PAD_THREADS], several[PAD_THREADS];
+    __shared__ unsigned severals;  // in any order: each row of them is summed by itself
 
     const int most = static_cast<int>(v.rows_per_block), row0 = static_cast<int>(blockIdx.x) * most;
     const int left = static_cast<int>(v.rows) - row0, rows = left < most ? left : most;
@@ -62,7 +63,10 @@ pad_backward_rows(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Pa
         for (int m = 0; m < total && m < KEPT; ++m)
             row_of_dy[m][thread] = alias_row(v, row0 + thread, m, total);
         many[thread] = total;
-        if (total > 1) several[atomicAdd(&severals, 1)] = thread;
+        if (total > 1) {
+            const unsigned next = atomicAdd(&severals, 1u);
+            several[next] = thread;
+        }
     }
     __syncthreads();
 
@@ -81,7 +85,7 @@ pad_backward_rows(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Pa
 #pragma unroll 1
     for (int of_columns = 0; of_columns < 2; ++of_columns) {
         const int across = of_columns ? edges.count() : columns;
-        const int down = of_columns ? rows : severals;
+        const int down = of_columns ? rows : static_cast<int>(severals);
         const Lattice at(across);
 #pragma unroll 1
         for (int e = at.column; e < across; e += at.across) {
