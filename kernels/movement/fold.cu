@@ -3,68 +3,92 @@
 // Computes   y[n, c, h, w] = sum over (r,s,p,q) with h = p*stride_h - top + r*dilation_h and
 //            w = q*stride_w - left + s*dilation_w of x[n, (c,r,s), (p,q)]
 // Layout     x (N, C R S, P Q) any strides; y (N,C,H,W) contiguous
-// Launch     fold: some rows of a plane of y a block, block 256, grid: N C times bands; shared:
-//            their sums, and `together` window elements of x. fold_direct: one thread an element
-//            of y
+// Launch     fold: 4 rows of y of a column a thread, block 256 as a lattice, strips of 4 rows down and
+//            columns across; grid: strips / those of a block. fold_direct: one thread an element of y
 // Traffic    |x| + |y| bytes, |x| = N C R S P Q elements; |x| additions
-// Range      any extents, 64-bit offsets; deterministic: window elements (r,s) one after the
-//            other. Within one, no two columns reach the same element, so nothing is added at once
-// Siblings   fold reads every column once, in the order of memory; fold_direct takes rows that
-//            shared memory does not hold. conv/im2col.cu does the same for a convolution
+// Range      any extents, 64-bit offsets; fold: an image of x and all rows of y below 2^31;
+//            deterministic: window elements (r,s) one after the other
+// Siblings   fold asks for 3 elements of each of 4 windows at once, where fold_direct has one under way,
+//            and takes what 32 bits do not count. conv/im2col.cu does the same for a convolution
 // Source     the transposed map of unfold.cu
 //
-// entry fold         sums in shared memory
+// entry fold         4 rows a thread
 // entry fold_direct  one element a thread
 // variant SCALAR = floating
 #include <pycnn/kernel.cuh>
 #include <pycnn/copy_window.cuh>
-#include <pycnn/copy_stage.cuh>
+#include <pycnn/lattice.cuh>
 
-constexpr int THREADS = 256;
+constexpr int THREADS = LATTICE_THREADS;
+constexpr int ROWS = 4;  // of y, of a thread
+constexpr int TAPS = 3;  // window elements that it asks for at once
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1)
+// Blocks at once: 48 registers, with which 16 bits spill on sm_120.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+constexpr int RESIDENT = 4;
+#else
+constexpr int RESIDENT = sizeof(acc_t) == 4 ? 5 : 4;
+#endif
+
+// Windows, of `many`, whose element at `offset` is at `position`: the one there is, or -1.
+__device__ __forceinline__ int window_at(int position, int offset, int stride, int many) {
+    const int at = position - offset;
+    const int window = stride == 1 ? at : static_cast<unsigned>(at) / static_cast<unsigned>(stride);
+    return at >= 0 && window < many && window * stride == at ? window : -1;
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
 fold(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Windows v) {
-    extern __shared__ __align__(16) unsigned char shared[];
-    const int thread = static_cast<int>(threadIdx.x), width = static_cast<int>(v.W);
-    index_t plane = blockIdx.x;
-    const index_t h0 = next_tile(plane, v.H, v.band);
-    const index_t h1 = h0 + v.band < v.H ? h0 + v.band : v.H;
-    const int count = static_cast<int>(h1 - h0) * width;
-    acc_t* const sums = reinterpret_cast<acc_t*>(shared);
-    scalar_t* const sX = reinterpret_cast<scalar_t*>(sums + v.band * v.W);
-    for (int t = thread; t < count; t += THREADS) sums[t] = 0;
+    const int C = static_cast<int>(v.C), H = static_cast<int>(v.H), W = static_cast<int>(v.W);
+    const int P = static_cast<int>(v.P), Q = static_cast<int>(v.Q);
+    const int R = static_cast<int>(v.R), S = static_cast<int>(v.S);
+    const int top = static_cast<int>(v.top), left = static_cast<int>(v.left);
+    const int stride_h = static_cast<int>(v.stride_h), stride_w = static_cast<int>(v.stride_w);
+    const int down = static_cast<int>(v.dilation_h), across = static_cast<int>(v.dilation_w);
+    const int tap = static_cast<int>(v.c), pixel = static_cast<int>(v.w);
+    const Lattice at(W);
+    const int planes = static_cast<int>(v.N) * C, strips = (H + ROWS - 1) / ROWS;
+    const int strip = static_cast<int>(blockIdx.x) * at.down + at.row;
+    const int plane = static_cast<unsigned>(strip) / static_cast<unsigned>(strips);
+    if (plane >= planes) return;
+    const int image = static_cast<unsigned>(plane) / static_cast<unsigned>(C);
+    x += image * v.n + static_cast<index_t>(plane - image * C) * (R * S) * v.c;
+    const int h = (strip - plane * strips) * ROWS;
+    y += (static_cast<index_t>(plane) * H + h) * W;
 
-    x += plane / v.C * v.n + plane % v.C * v.R * v.S * v.c;
-    for (int r = 0; r < v.R; ++r) {
-        // Rows of windows whose element r lies in [h0, h1).
-        const index_t shift = v.top - r * v.dilation_h;
-        const index_t from = floor_div(h0 + shift + v.stride_h - 1, v.stride_h);
-        const index_t to = floor_div(h1 + shift + v.stride_h - 1, v.stride_h);
-        const index_t p0 = from > 0 ? from : 0, p1 = to < v.P ? to : v.P;
-        const int pixels = p1 > p0 ? static_cast<int>((p1 - p0) * v.Q) : 0;
-        for (int s = 0; s < v.S; ++s, x += v.c) {
-            const int k = s % v.together;
-            if (k == 0) {
-                const int ahead = static_cast<int>(v.S - s < v.together ? v.S - s : v.together);
-                for (int a = 0; a < ahead; ++a) {
-                    const scalar_t* const first = x + a * v.c + p0 * v.Q * v.w;
-                    for (int t = thread - sector_skew(first); t < pixels; t += THREADS)
-                        if (t >= 0) sX[a * pixels + t] = first[t * v.w];
+#pragma unroll 1
+    for (int w = at.column; w < W; w += at.across) {
+        acc_t sum[ROWS] = {};
+#pragma unroll 1
+        for (int r = 0; r < R; ++r) {
+            int line[ROWS];
+#pragma unroll
+            for (int k = 0; k < ROWS; ++k) line[k] = window_at(h + k + top, r * down, stride_h, P);
+#pragma unroll 1
+            for (int from = 0; from < S; from += TAPS) {
+                acc_t value[TAPS][ROWS];
+#pragma unroll
+                for (int t = 0; t < TAPS; ++t) {
+                    const int s = from + t;
+                    const int q = s < S ? window_at(w + left, s * across, stride_w, Q) : -1;
+                    const int first = (r * S + s) * tap + q * pixel;
+#pragma unroll
+                    for (int k = 0; k < ROWS; ++k) {
+                        value[t][k] = 0;
+                        if ((line[k] | q) >= 0)
+                            value[t][k] = to_acc(ldg(x + (first + line[k] * (Q * pixel))));
+                    }
                 }
+#pragma unroll
+                for (int t = 0; t < TAPS; ++t)
+#pragma unroll
+                    for (int k = 0; k < ROWS; ++k) sum[k] += value[t][k];
             }
-            __syncthreads();  // staged; and the sums of the element before are complete
-            for (int t = thread; t < pixels; t += THREADS) {
-                const int p = static_cast<unsigned>(t) / static_cast<unsigned>(v.Q);
-                const index_t w = (t - p * v.Q) * v.stride_w - v.left + s * v.dilation_w;
-                const index_t h = (p0 + p) * v.stride_h - shift - h0;
-                if (w >= 0 && w < width) sums[h * width + w] += to_acc(sX[k * pixels + t]);
-            }
-            if (k == v.together - 1 || s == v.S - 1) __syncthreads();  // sX has been used
         }
+#pragma unroll
+        for (int k = 0; k < ROWS; ++k)
+            if (h + k < H) y[k * W + w] = from_acc(sum[k]);
     }
-    y += (plane * v.H + h0) * v.W;
-    for (int t = thread - sector_skew(y); t < count; t += THREADS)
-        if (t >= 0) y[t] = from_acc(sums[t]);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)

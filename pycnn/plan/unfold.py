@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 
 from pycnn.define.views import View
-from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.dtypes import numpy_dtype
 from pycnn.plan._strided import Ints
 from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
@@ -16,6 +16,9 @@ THREADS = 256
 
 #: Elements that a block keeps in shared memory, unless a row needs more; and bytes at most.
 STAGED, SHARED = 4096, 48 * 1024
+
+#: Rows of y of a thread of fold.cu.
+ROWS = 4
 
 Pair = tuple[int, int]
 
@@ -75,7 +78,7 @@ def unfold(x: View, shape: Ints, window: Window) -> Plan:
     )
     band = next(filter(None, bands), 0)
     height = (band - 1) * window.stride[0] + span[0]
-    params = _windows(x.shape, window, max(band, 1), 0, x.strides)
+    params = _windows(x.shape, window, max(band, 1), x.strides)
     launch = _launch(
         "unfold", ("BYTES", str(size)), params, (n * c, p, band), prod(shape), height * width * size
     )
@@ -99,18 +102,17 @@ def fold(x: View, shape: Ints, extents: Ints, window: Window) -> Plan:
     """
     n, c, h, w = extents
     spec = ArraySpec(shape, numpy_dtype(x.dtype))
-    q = window.positions((h, w))[1]
-    band = _band(h, w, STAGED // 2 // max(w, q, 1))  # half for sums, twice as much for columns
-    together = max(1, min(window.kernel[1], STAGED // (max(band, 1) * q)))
-    strides = (x.strides[0], x.strides[1], 0, x.strides[2])
-    params = _windows(extents, window, max(band, 1), together, strides)
-    wide = numpy_dtype(FLOATS[x.dtype].accumulate).itemsize
-    shared = band * (w * wide + together * q * spec.dtype.itemsize)
+    params = _windows(extents, window, 1, (x.strides[0], x.strides[1], 0, x.strides[2]))
     define = ("SCALAR", SCALAR[x.dtype])
+    numbers = [n * c * (h + ROWS) + THREADS, w + THREADS, *x.shape[1:]]
+    numbers += [e + 2 * pad + ROWS for e, pad in zip((h, w), window.padding, strict=True)]
+    numbers += [sum((e - 1) * abs(by) for e, by in zip(x.shape[1:], x.strides[1:], strict=True))]
+    small = max(numbers) < 2**31
+    together = THREADS // min(THREADS, 1 << (w - 1).bit_length()) if small else 0
+    bands = 1, n * c * ceil_div(h, ROWS), together
     return Plan(
-        "fold", "bands" if band else "direct",
-        _launch("fold", define, params, (n * c, h, band), prod(shape), shared),
-        {"y": spec},
+        "fold", "strips" if small else "direct",
+        _launch("fold", define, params, bands, prod(shape), 0), {"y": spec},
     )  # fmt: skip
 
 
@@ -122,7 +124,7 @@ def _band(rows: int, width: int, most: int) -> int:
     return ceil_div(rows, ceil_div(rows, min(rows, most)))
 
 
-def _windows(extents: Ints, window: Window, band: int, together: int, strides: Ints) -> np.void:
+def _windows(extents: Ints, window: Window, band: int, strides: Ints) -> np.void:
     """struct Windows."""
     shape = (*extents, *window.positions((extents[2], extents[3])), *window.kernel)
     (stride_h, stride_w), (top, left) = window.stride, window.padding
@@ -131,7 +133,7 @@ def _windows(extents: Ints, window: Window, band: int, together: int, strides: I
         **dict(zip("NCHWPQRS", shape, strict=True)),
         stride_h=stride_h, stride_w=stride_w, top=top, left=left,
         dilation_h=window.dilation[0], dilation_w=window.dilation[1],
-        band=band, together=together,
+        band=band,
         **dict(zip("nchw", strides, strict=True)),
     )  # fmt: skip
 

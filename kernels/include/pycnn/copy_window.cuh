@@ -5,8 +5,7 @@
 struct Windows {
     index_t N, C, H, W, P, Q, R, S;
     index_t stride_h, stride_w, top, left, dilation_h, dilation_w;
-    index_t band;               // rows of the result that a block takes: of P, or of H
-    index_t together;           // of fold: elements of a window that are staged at once
+    index_t band;               // of unfold: rows of P that a block takes
     index_t n, c, h, w;         // strides of x; of fold: n, window element, -, pixel
 };
 

@@ -4,23 +4,10 @@
 #pragma once
 
 #include <pycnn/boundary.cuh>
+#include <pycnn/lattice.cuh>
 
-constexpr int PAD_THREADS = 256;
+constexpr int PAD_THREADS = LATTICE_THREADS;
 constexpr int AT_ONCE = 4;  // rows that a thread asks for
-
-// What each thread of a block has of rows that are `columns` wide, which is more than none: powers of
-// two threads a row, so that nothing is divided.
-struct Lattice {
-    int row, column, down, across;
-
-    __device__ __forceinline__ explicit Lattice(int columns) {
-        const int shift = columns > PAD_THREADS / 2 ? 8 : columns > 1 ? 32 - __clz(columns - 1) : 0;
-        across = 1 << shift;
-        down = PAD_THREADS >> shift;
-        row = static_cast<int>(threadIdx.x) >> shift;
-        column = static_cast<int>(threadIdx.x) & (across - 1);
-    }
-};
 
 // Elements v.first ... of rows at x + row_of_x[r], v.staged of each, into a tile with rows of
 // `columns`, by pieces. WHOLE: these are all elements of the pieces.
