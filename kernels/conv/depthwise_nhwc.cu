@@ -102,9 +102,7 @@ __device__ __forceinline__ void convolve_vectors(const scalar_t* __restrict__ x,
     const EpilogueParams& e = epilogue.p;
     const Finish finish(epilogue, at.c);
     const int left = at.q * STRIDE - v.left, top = at.p * STRIDE - v.top;
-    unsigned there = 0;
-#pragma unroll
-    for (int u = 0; u < IN_COLUMNS; ++u) there |= inside(left + u, v.w) << u;
+    const unsigned there = columns_inside<IN_COLUMNS>(left, v.w);
     const scalar_t* row = x + at.n * v.x_n + at.c * v.x_c + top * v.x_h +
                           static_cast<index_t>(left - AHEAD) * v.x_w;
     scalar_t* to = y + at.n * v.y_n + at.c * v.y_c + at.p * v.y_p +

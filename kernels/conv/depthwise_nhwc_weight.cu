@@ -2,12 +2,14 @@
 // channels are neighbours in memory.
 //
 // Computes   part[i,c,r,s] = sum of dy[n,c,p,q] x[n,c, p*STRIDE - top + r, q*STRIDE - left + s] over
-//            the (n,p,q) of a strip of rows; conv_add_parts of sums.cu adds the parts
+//            the (n,p,q) of block i; conv_add_parts of sums.cu adds the parts
 // Layout     x (N,C,H,W), dy (N,C,P,Q): any strides; part (parts,C,KSIZE,KSIZE) contiguous, in the
 //            type of sums
-// Launch     block (32, 4): a lane has one channel, a warp a strip of rows, 14 or 7 columns wide, of
-//            one image; grid of all strips by fours, groups of 32 channels fastest
-// Traffic    |x| + |dy|; KSIZE - 1 rows more of x for every strip, and KSIZE - STRIDE columns
+// Launch     block 128: `lanes` threads have 2 channels (float64: 1) each, of a strip of rows of 7, 4
+//            or 2 columns of outputs after the other; 4 such teams and more add up in shared memory.
+//            Grid of all parts, teams of channels fastest
+// Traffic    |x| + |dy|, and as depthwise_nhwc.cu; KSIZE rows of x in registers, the next ones on
+//            their way
 // Range      as depthwise_nhwc.cu. Sums in an order that depends on the shape alone: deterministic
 // Siblings   depthwise_weight where pixels are neighbours in memory
 // Source     as depthwise.cu
@@ -16,68 +18,173 @@
 // variant SCALAR = floating
 // variant KSIZE = 3, 5
 // variant STRIDE = 1, 2
-#include <pycnn/depthwise.cuh>
+#include <pycnn/depthwise_channels.cuh>
 
-constexpr int WIDE = 14, NARROW = 7;  // columns of outputs; the latter where more would spill
-constexpr int COLUMNS = KSIZE == 3 && sizeof(acc_t) == 4 ? WIDE : NARROW;  // `_columns` in the plan
-constexpr int IN_COLUMNS = COLUMNS * STRIDE + KSIZE - STRIDE;  // of x that they need
+// Columns of outputs of a thread and of x under them, and blocks of a multiprocessor.
+constexpr int OUTS_OF[] = {7, 4, 2, 2, 4, 4, 2, 1, 2, 2, 1, 1};
+constexpr int RESIDENT_OF[] = {3, 3, 2, 2, 3, 3, 2, 2, 3, 3, 2, 2};
+constexpr int OUTS = OUTS_OF[KIND], RESIDENT = RESIDENT_OF[KIND];
+#if !defined(PYCNN_EMULATOR) && __CUDA_ARCH__ >= 1000
+constexpr int FEWER = KIND == 5;  // whose registers spill there
+#else
+constexpr int FEWER = 0;
+#endif
+constexpr int INS = OUTS * STRIDE + KSIZE - STRIDE;
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1)
-depthwise_nhwc_weight(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
-                      acc_t* __restrict__ part, DepthwiseParams v) {
-    __shared__ acc_t sums[WARPS][LANES * TAPS];  // stored in the order of memory
-    const LanePartition at(v, COLUMNS);
-    const scalar_t* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
-    const scalar_t* const above = dy + at.n * v.conv.y_n + at.c * v.conv.y_k;
-    const int left = at.q * STRIDE - v.conv.left;
-    const int columns = v.conv.q - at.q < COLUMNS ? v.conv.q - at.q : COLUMNS;
+struct TeamParams {
+    StripParams strip;
+    int lanes, parts, units;  // of a team; of the result; strips of all images
+};
 
-    acc_t sum[TAPS] = {};
-    acc_t gradient[OUT_ROWS][COLUMNS] = {};  // of the outputs k rows above the newest
-    const int end = at.exists ? at.p_end + OUT_ROWS - 1 : 0;
-#pragma unroll 1
-    for (int p = at.p; p < end; ++p) {
+// A strip of rows of outputs: the same for all threads of a team.
+struct Unit {
+    int n, p, p_end, q;
+
+    __device__ __forceinline__ Unit(unsigned number, const StripParams& v) {
+        q = next_tile(number, static_cast<unsigned>(v.q), static_cast<unsigned>(OUTS));
+        p = next_tile(number, static_cast<unsigned>(v.p), static_cast<unsigned>(v.rows));
+        n = number;
+        p_end = p + v.rows < v.p ? p + v.rows : v.p;
+    }
+};
+
+using Sums = acc_t[TAPS][VEC];
+
+__device__ __forceinline__ void add_vectors(Sums& sum, const scalar_t* __restrict__ x,
+                                            const scalar_t* __restrict__ dy, const StripParams& v,
+                                            const Unit& at, int c) {
+    const int left = at.q * STRIDE - v.left;
+    const unsigned there = columns_inside<INS>(left, v.w);
+    const unsigned outs = columns_inside<OUTS>(at.q, v.q);
+    int h = at.p * STRIDE - v.top, p = at.p;
+    const scalar_t* row = x + at.n * v.x_n + c * v.x_c + h * v.x_h +
+                          static_cast<index_t>(left - AHEAD) * v.x_w;
+    const scalar_t* above = dy + at.n * v.y_n + c * v.y_c + p * v.y_p +
+                            static_cast<index_t>(at.q - AHEAD) * v.y_q;
+    const auto load = [&](Words (&to)[INS], bool wanted) {
+        load_row(to, row, wanted && inside(h, v.h) ? there : 0, v.x_w);
+        ++h;
+        row += v.x_h;
+    };
+    // Rows under the windows of a row of outputs, in turn.
+    acc_t window[KSIZE][INS * VEC];
+    const auto take = [&](acc_t (&to)[INS * VEC], const Words (&from)[INS]) {
 #pragma unroll
-        for (int j = 0; j < COLUMNS; ++j) {
+        for (int u = 0; u < INS; ++u) {
+            acc_t value[VEC];
+            widen(from[u], value);
 #pragma unroll
-            for (int k = OUT_ROWS - 1; k > 0; --k) gradient[k][j] = gradient[k - 1][j];
-            const bool exists = p < at.p_end && j < columns;
-            gradient[0][j] = exists ? to_acc(above[p * v.conv.y_p + (at.q + j) * v.conv.y_q])
-                                    : acc_t(0);
+            for (int i = 0; i < VEC; ++i) to[u * VEC + i] = value[i];
         }
+    };
+    Words next[STRIDE][INS], gradient[OUTS];
 #pragma unroll
-        for (int t = 0; t < STRIDE; ++t) {
-            if (t > 0 && p == end - 1) break;
-            const int h = p * STRIDE - v.conv.top + t;
-            const bool row_exists = inside(h, v.conv.h);
-            const scalar_t* const row = image + h * v.conv.x_h;
-#pragma unroll
-            for (int u = 0; u < IN_COLUMNS; ++u) {
-                const int w = left + u;
-                const bool exists = row_exists && inside(w, v.conv.w);
-                const acc_t value = exists ? to_acc(row[w * v.conv.x_w]) : acc_t(0);
-#pragma unroll
-                for (int s = 0; s < KSIZE; ++s) {
-                    if (u < s || (u - s) % STRIDE != 0 || (u - s) / STRIDE >= COLUMNS) continue;
-                    const int j = (u - s) / STRIDE;
-#pragma unroll
-                    for (int k = 0; k < OUT_ROWS; ++k) {
-                        // An output that is not there must not count: 0 * infinity would.
-                        const bool counts = p - k >= at.p && p - k < at.p_end && j < columns;
-                        if (t + STRIDE * k < KSIZE && counts)
-                            sum[(t + STRIDE * k) * KSIZE + s] += gradient[k][j] * value;
-                    }
-                }
-            }
-        }
+    for (int r = 0; r < KSIZE - STRIDE; ++r) {
+        Words first[INS];
+        load(first, true);
+        take(window[r], first);
     }
 #pragma unroll
-    for (int i = 0; i < TAPS; ++i) sums[threadIdx.y][threadIdx.x * TAPS + i] = sum[i];
-    __syncwarp();
-    const int first = at.c - threadIdx.x;
-    const int channels = v.conv.groups - first < LANES ? v.conv.groups - first : LANES;
-    if (at.n >= v.conv.n) return;
-    const index_t to = (static_cast<index_t>(at.part) * v.conv.groups + first) * TAPS;
-    for (int i = threadIdx.x; i < channels * TAPS; i += LANES)
-        part[to + i] = sums[threadIdx.y][i];
+    for (int t = 0; t < STRIDE; ++t) load(next[t], true);
+    load_row(gradient, above, outs, v.y_q);
+    const auto step = [&](auto turn_) {
+        constexpr int turn = decltype(turn_)::value;  // row r is at (turn * STRIDE + r) % KSIZE
+        const bool more = p + 1 < at.p_end;
+        Words now[OUTS];
+        memcpy(now, gradient, sizeof(now));
+#pragma unroll
+        for (int t = 0; t < STRIDE; ++t)
+            take(window[(turn * STRIDE + KSIZE - STRIDE + t) % KSIZE], next[t]);
+        above += v.y_p;
+        load_row(gradient, above, more ? outs : 0, v.y_q);
+#pragma unroll
+        for (int t = 0; t < STRIDE; ++t) load(next[t], more);
+#pragma unroll
+        for (int j = 0; j < OUTS; ++j) {
+            if (!(outs >> j & 1)) break;  // nor does 0 * infinity count
+            acc_t of_y[VEC];
+            widen(now[j], of_y);
+#pragma unroll
+            for (int r = 0; r < KSIZE; ++r)
+#pragma unroll
+                for (int s = 0; s < KSIZE; ++s)
+#pragma unroll
+                    for (int i = 0; i < VEC; ++i)
+                        sum[r * KSIZE + s][i] +=
+                            of_y[i] *
+                            window[(turn * STRIDE + r) % KSIZE][(j * STRIDE + s) * VEC + i];
+        }
+        ++p;
+        return more;
+    };
+    while (in_turn<KSIZE>(step)) {
+    }
+}
+
+// Without vectors, an output after the other.
+__device__ __forceinline__ void add_elements(Sums& sum, const scalar_t* __restrict__ x,
+                                             const scalar_t* __restrict__ dy, const StripParams& v,
+                                             const Unit& at, int c) {
+    const int q_end = at.q + OUTS < v.q ? at.q + OUTS : v.q;
+#pragma unroll 1
+    for (int p = at.p; p < at.p_end; ++p)
+#pragma unroll 1
+        for (int q = at.q; q < q_end; ++q)
+#pragma unroll
+            for (int k = 0; k < VEC; ++k) {
+                if (c + k >= v.channels) break;
+                const acc_t of_y = to_acc(ldg(dy + at.n * v.y_n + (c + k) * v.y_c + p * v.y_p +
+                                              static_cast<index_t>(q) * v.y_q));
+                const scalar_t* const image = x + at.n * v.x_n + (c + k) * v.x_c;
+#pragma unroll
+                for (int i = 0; i < TAPS; ++i) {
+                    const int h = p * STRIDE - v.top + i / KSIZE;
+                    const int w = q * STRIDE - v.left + i % KSIZE;
+                    const bool there = inside(h, v.h) && inside(w, v.w);
+                    const acc_t value =
+                        there ? to_acc(ldg(image + h * v.x_h + static_cast<index_t>(w) * v.x_w))
+                              : acc_t(0);
+                    sum[i][k] += of_y * value;
+                }
+            }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT - FEWER)
+depthwise_nhwc_weight(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+                      acc_t* __restrict__ part, TeamParams v) {
+    __shared__ acc_t sums[TAPS * VEC][THREADS];
+    const int lane = threadIdx.x & (v.lanes - 1);
+    const int team = threadIdx.x / v.lanes, teams = THREADS / v.lanes;
+    const int groups = ceil_div(v.strip.channels, v.lanes * VEC);
+    const int first = blockIdx.x % groups * v.lanes * VEC, number = blockIdx.x / groups;
+    const int c = first + lane * VEC;
+    const bool vectors = v.strip.vectors && aligned_to<scalar_t, VEC>(x) &&
+                         aligned_to<scalar_t, VEC>(dy);
+    Sums sum = {};
+    if (c < v.strip.channels) {
+        const int step = teams * v.parts;
+        if (vectors)
+#pragma unroll 1
+            for (int i = number * teams + team; i < v.units; i += step)
+                add_vectors(sum, x, dy, v.strip, Unit(i, v.strip), c);
+        else
+#pragma unroll 1
+            for (int i = number * teams + team; i < v.units; i += step)
+                add_elements(sum, x, dy, v.strip, Unit(i, v.strip), c);
+    }
+#pragma unroll
+    for (int i = 0; i < TAPS; ++i)
+#pragma unroll
+        for (int k = 0; k < VEC; ++k) sums[i * VEC + k][threadIdx.x] = sum[i][k];
+    __syncthreads();
+    const int rest = v.strip.channels - first, most = v.lanes * VEC;
+    const int count = (rest < most ? rest : most) * TAPS;
+    acc_t* const to = part + (static_cast<index_t>(number) * v.strip.channels + first) * TAPS;
+    for (int i = threadIdx.x; i < count; i += THREADS) {
+        const int channel = i / TAPS, tap = i % TAPS;
+        const acc_t* const from = sums[tap * VEC + channel % VEC] + channel / VEC;
+        acc_t total = 0;
+        for (int t = 0; t < teams; ++t) total += from[t * v.lanes];
+        to[i] = total;
+    }
 }

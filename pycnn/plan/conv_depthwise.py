@@ -17,8 +17,8 @@ from pycnn.shapes import ceil_div
 THREADS = 128
 TEAMS, CHUNKS = (8, 16, 32), 2
 
-#: With channels last, where a lane has a channel, and WIDE or NARROW columns.
-LANES, WIDE, NARROW = 32, 14, 7
+#: Of dx at stride 2 with channels last, where a lane has a channel, and WIDE columns.
+LANES, WIDE = 32, 14
 
 #: Rows of outputs in a strip: each loads a few rows of x more, and fewer strips fill a GPU less.
 #: Gradients of the weight store sums; and those of x have two rows for one of dy.
@@ -62,10 +62,13 @@ def backward_input(problem: Problem) -> Plan:
 def backward_weight(problem: Problem) -> Plan:
     """dweight: sums over strips of rows, then the sum of these in their order."""
     _require(problem)
-    parts = problem.x.shape[0] * prod(_strips(problem, ROWS_OF_WEIGHT)[:2])
     size = problem.groups * problem.taps
-    arguments = (Buffer("dy"), Buffer("x"), Buffer("partial"))
-    launch = _launch(problem, "_weight", ROWS_OF_WEIGHT, arguments)
+    if problem.x.channels_last:
+        launch, parts = depthwise_channels.backward_weight(problem)
+    else:
+        parts = problem.x.shape[0] * prod(_strips(problem, ROWS_OF_WEIGHT)[:2])
+        arguments = (Buffer("dy"), Buffer("x"), Buffer("partial"))
+        launch = _launch(problem, "_weight", ROWS_OF_WEIGHT, arguments)
     added = add_parts(problem, "partial", "dweight", parts, size)
     workspace = {"partial": problem.sums(parts * size)}
     return planned(problem, "dweight", problem.weight.shape, (launch, added), workspace)
@@ -97,15 +100,9 @@ def _strips(problem: Problem, most: int, up: int = 1) -> tuple[int, int, int]:
     strips = ceil_div(p, most)
     rows = ceil_div(ceil_div(p, strips), up) * up
     if problem.x.channels_last:
-        return ceil_div(q, _columns(problem, up)), strips, rows
+        return ceil_div(q, WIDE), strips, rows
     team, chunks = _team(ceil_div(q, up))
     return ceil_div(q, up * team * chunks), strips, rows
-
-
-def _columns(problem: Problem, up: int) -> int:
-    """Of outputs, with channels last: what fits in registers."""
-    small = up > 1 or (problem.weight.shape[-1] == 3 and problem.dtype != "float64")
-    return WIDE if small else NARROW
 
 
 def _team(columns: int) -> tuple[int, int]:
@@ -122,7 +119,7 @@ def _convolution(
     *pointers, finish = problem.epilogue.arguments()
     arguments = (Buffer(x), weight, *pointers, Buffer(y))
     if part == "_forward" and problem.x.channels_last:
-        return depthwise_channels.launch(problem, arguments, finish)
+        return depthwise_channels.forward(problem, arguments, finish)
     rows = ROWS_OF_INPUT if part == "_input" else ROWS
     return _launch(problem, part, rows, arguments, (finish,), odd)
 
@@ -140,13 +137,12 @@ def _launch(
     up = problem.stride[0] if dx else 1
     segments, strips, rows = _strips(problem, rows, up)
     shares = problem.x.shape[0] * segments * strips
-    suffix = part.removeprefix("_forward")
     if problem.x.channels_last:
-        file, entry = f"depthwise_nhwc{suffix}", f"depthwise_nhwc{suffix}"
+        entry = "depthwise_nhwc_input"
         team, chunks, block = 0, 0, (LANES, THREADS // LANES, 1)
         blocks = ceil_div(problem.groups, LANES) * ceil_div(shares, block[1])
     else:
-        file, entry = f"depthwise{suffix}", f"depthwise{part}"
+        entry = f"depthwise{part}"
         (team, chunks), block = _team(ceil_div(problem.y.shape[-1], up)), (THREADS, 1, 1)
         blocks = ceil_div(shares * problem.groups * team, THREADS)
     larger = problem.y if dx else problem.x
@@ -162,7 +158,7 @@ def _launch(
     if not dx:
         defines.append(("STRIDE", str(problem.stride[0])))
     return Launch(
-        Kernel(f"conv/{'depthwise_input' if dx else file}.cu", entry, tuple(defines)),
+        Kernel(f"conv/depthwise{part.removeprefix('_forward')}.cu", entry, tuple(defines)),
         flat_grid(blocks, 1, "the strips of rows"),
         block,
         (*arrays, params, *rest),

@@ -18,6 +18,9 @@ TAPS = 4
 BIAS_BLOCKS = 512
 BIAS_SEGMENT = 4096
 
+#: From so many parts on, warps of a block share them.
+WARP, MANY_PARTS = 32, 8
+
 
 def forward(problem: Problem) -> Plan:
     """y, one thread an element."""
@@ -78,15 +81,18 @@ def backward_bias(problem: Problem) -> Plan:
 
 
 def add_parts(problem: Problem, parts: str, total: str, count: int, size: int) -> Launch:
-    """total[i] = sum of `count` parts of `size` elements each, in their order.
+    """total[i] = sum of `count` parts of `size` elements each, in an order of their number.
 
     Parts are of the type that sums are kept in.
     """
     params = struct("conv/sums.cu", "PartsParams", parts=count, size=size)
+    entry, block = "conv_add_parts", (BLOCK, 1, 1)
+    if count >= MANY_PARTS:
+        entry, block = "conv_add_many_parts", (WARP, BLOCK // WARP, 1)
     return Launch(
-        Kernel("conv/sums.cu", "conv_add_parts", (problem.scalar,)),
-        flat_grid(size, BLOCK, "the elements of the sum"),
-        (BLOCK, 1, 1),
+        Kernel("conv/sums.cu", entry, (problem.scalar,)),
+        flat_grid(size, block[0], "the elements of the sum"),
+        block,
         (Buffer(parts), Buffer(total), params),
     )
 

@@ -19,16 +19,21 @@ def _conv(name: str, x: Shape, weight: Shape, layout: str, **settings: int) -> C
 _DEPTHWISE = tuple(
     _conv(
         f"depthwise {side}x{side}, stride {stride}",
-        (2, 7, 10, 9),
-        (7, 1, side, side),
+        (2, channels, 10, 9),
+        (channels, 1, side, side),
         layout,
         padding=side // 2,
         stride=stride,
-        groups=7,
+        groups=channels,
     )
     for side in (3, 5)
     for stride in (1, 2)
-    for layout in ("NCHW", "NHWC")
+    for layout, channels in (("NCHW", 7), ("NHWC", 6))
+)
+
+#: Whose gradient of the weight has more parts than warps that add them.
+_MANY_PARTS = _conv(
+    "depthwise in many parts", (2, 66, 16, 9), (66, 1, 3, 3), "NHWC", padding=1, groups=66
 )
 
 #: Windows that leave most of x out; and windows that have most of it between their elements, so
@@ -95,6 +100,7 @@ CASES: dict[str, tuple[Case, ...]] = {
     ),
     "conv2d": (
         *_DEPTHWISE,
+        _MANY_PARTS,
         _conv("more than a tile", (3, 67, 7, 11), (67, 67, 1, 1), "NHWC"),
         _conv("sum in parts", (1, 263, 5, 7), (5, 263, 2, 1), "NCHW"),
         _conv("sum in parts", (1, 263, 5, 7), (5, 263, 2, 1), "NHWC"),

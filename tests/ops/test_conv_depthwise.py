@@ -136,6 +136,27 @@ def test_transposed_convolution_ends_with_its_epilogue(backend, rng, monkeypatch
     same_under_all_schedules(backend, monkeypatch, call)
 
 
+@pytest.mark.parametrize("channels", [66, 3])
+def test_sums_of_many_strips_are_the_same_in_every_order(backend, rng, monkeypatch, channels):
+    """Of teams that add up in a block, in pairs of channels and one by one; of many parts."""
+    needs_emulator(backend)
+    x, weight = (
+        normal(rng, (2, channels, 16, 9), "float32"),
+        np.zeros((channels, 1, 3, 3), np.float32),
+    )
+    geometry = (1, 1), ((1, 1), (1, 1)), (1, 1), channels
+    dy = normal(rng, x.shape, "float32")
+    _, want, _ = oracle.convolve_backward(dy, x, weight, *geometry)
+    views = backend.views(arranged(dy, "NHWC"), arranged(x, "NHWC"), weight)
+    given = {"needs": (False, True, False), "layout": "NHWC", "algo": "depthwise"}
+
+    def call():
+        return pycnn.conv2d_backward(*views, *geometry, **given)[1]
+
+    assert_matches(call(), want, "float32", dy[:, 0].size, backend)
+    same_under_all_schedules(backend, monkeypatch, call)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", ["contiguous", "misaligned", "stepped", "reversed"])
 @pytest.mark.parametrize("channels", [4, 5])
@@ -181,8 +202,8 @@ def test_moves_nothing_unnecessary(backend, rng, monkeypatch, direction, stride,
     With channels last, strips of rows as many images have them; a thread of 4 columns asks for 6,
     or of stride 2 for 9 in place of 8.
     """
-    monkeypatch.setattr(depthwise_channels, "strip", lambda problem: 28)
-    strips = layout == "NHWC" and (direction == "y" or (direction == "dx" and stride == 1))
+    monkeypatch.setattr(depthwise_channels, "strip", lambda *given: 28)
+    strips = layout == "NHWC" and (direction, stride) != ("dx", 2)
     x = normal(rng, (1, 128, 56, 56), "float32")
     weight = normal(rng, (128, 1, 3, 3), "float32")
     dy = normal(rng, (1, 128, 56 // stride, 56 // stride), "float32")

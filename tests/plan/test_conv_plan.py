@@ -101,9 +101,8 @@ def test_constants_are_those_of_the_kernels():
     constants = _constants(tiled)
     for name in ("THREADS", "PIXELS", "FILTERS", "CHANNELS", "TAP_PADDING"):
         assert int(constants[name]) == getattr(conv_tiled, name)
-    files = (folder / "conv" / f"depthwise_{name}.cu" for name in ("nhwc_weight", "input"))
-    constants = _constants("".join([rows, *(file.read_text() for file in files)]))
-    for name in ("THREADS", "CHUNKS", "LANES", "WIDE", "NARROW"):
+    constants = _constants(rows + (folder / "conv" / "depthwise_input.cu").read_text())
+    for name in ("THREADS", "CHUNKS", "LANES"):
         assert int(constants[name]) == getattr(conv_depthwise, name)
     assert 2 * int(constants["PAIRS"]) == conv_depthwise.WIDE
 
@@ -333,21 +332,14 @@ def test_strips_of_channels_fill_whole_waves():
         conv.plan(far, "forward", "depthwise", 0)
 
 
-def test_constants_of_channels_are_those_of_the_kernel():
-    text = (sources.kernel_dir() / "include" / "pycnn" / "depthwise_channels.cuh").read_text()
+def test_constants_of_channels_are_those_of_the_kernels():
+    files = ("include/pycnn/depthwise_channels.cuh", "conv/depthwise_nhwc_weight.cu")
+    text = "".join((sources.kernel_dir() / file).read_text() for file in files)
     assert int(_constants(text)["THREADS"]) == depthwise_channels.THREADS
-    said = dict(re.findall(r"int (COLUMNS|BLOCKS|VEC) = (.*);", text))
-    for size in (2, 4, 8):
-        for side in (3, 5):
-            for name, planned in (
-                ("COLUMNS", depthwise_channels.columns(size, side)),
-                ("BLOCKS", depthwise_channels.blocks(size, side)),
-                ("VEC", 1 if size > 4 else 2),
-            ):
-                value = said[name].replace("sizeof(scalar_t)", str(size))
-                value = value.replace("KSIZE", str(side)).replace("&&", "and")
-                value = re.sub(r"(.*) \? (\d) : (\d)", r"\2 if \1 else \3", value)
-                assert planned == eval(value)
+    tables = re.findall(r"int (\w+)_OF\[\] = \{(.*)\};", text)
+    assert len(tables) == 4
+    for name, values in tables:
+        assert eval(f"({values})") == getattr(depthwise_channels, name)
 
 
 def test_listed_algorithms_for_both_gradients():

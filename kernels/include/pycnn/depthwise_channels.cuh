@@ -20,9 +20,13 @@ constexpr int THREADS = 128;
 constexpr int TAPS = KSIZE * KSIZE;
 constexpr int OUT_ROWS = ceil_div(KSIZE, STRIDE);  // rows of outputs that a row of x reaches
 constexpr int VEC = sizeof(scalar_t) > 4 ? 1 : 2;  // channels of a thread
-// Of outputs, as many as registers hold, and blocks of a multiprocessor.
-constexpr int COLUMNS = sizeof(scalar_t) == 2 && KSIZE == 3 ? 7 : 4;
-constexpr int BLOCKS = 4 - (KSIZE > 3) - (sizeof(scalar_t) > 4);
+// Of 2, 4 and 8 bytes, filters of 3x3 and 5x5 and strides 1 and 2: the last counts fastest.
+constexpr int KIND = sizeof(scalar_t) / 4 * 4 + (KSIZE > 3) * 2 + (STRIDE > 1);
+
+// Columns of outputs, as many as registers hold, and blocks of a multiprocessor.
+constexpr int COLUMNS_OF[] = {7, 7, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4};
+constexpr int BLOCKS_OF[] = {4, 4, 3, 3, 4, 4, 3, 3, 3, 3, 2, 2};
+constexpr int COLUMNS = COLUMNS_OF[KIND], BLOCKS = BLOCKS_OF[KIND];
 constexpr int IN_COLUMNS = COLUMNS * STRIDE + KSIZE - STRIDE;  // of x that they need
 
 // Strides in elements.
@@ -86,16 +90,25 @@ __device__ __forceinline__ T* steps_on(T* from, int step) {
 #endif
 }
 
+// Of columns from `first` on, a bit for each that is inside a row.
+template <int COUNT>
+__device__ __forceinline__ unsigned columns_inside(int first, int width) {
+    unsigned there = 0;
+#pragma unroll
+    for (int u = 0; u < COUNT; ++u) there |= inside(first + u, width) << u;
+    return there;
+}
+
 // A row of vectors is known by a place so many steps in front of it: ptxas makes two instructions
 // of a product by a power of two, and one of these.
 constexpr int AHEAD = 17;
 
-// Columns of a row of x under the outputs of a thread, those that `there` has a bit for; zeros for
+// Columns of a row from AHEAD steps behind `row` on, those that `there` has a bit for; zeros for
 // others.
-template <int U = 0>
-__device__ __forceinline__ void load_columns(Words (&to)[IN_COLUMNS], const scalar_t* row,
+template <int U = 0, int COUNT>
+__device__ __forceinline__ void load_columns(Words (&to)[COUNT], const scalar_t* row,
                                              unsigned there, int step) {
-    if constexpr (U < IN_COLUMNS) {
+    if constexpr (U < COUNT) {
         Words words = {};
         if (there >> U & 1)
             words = __ldg(reinterpret_cast<const Words*>(steps_on<AHEAD + U>(row, step)));
@@ -103,9 +116,10 @@ __device__ __forceinline__ void load_columns(Words (&to)[IN_COLUMNS], const scal
         load_columns<U + 1>(to, row, there, step);
     }
 }
-__device__ __forceinline__ void load_row(Words (&to)[IN_COLUMNS], const scalar_t* row,
-                                         unsigned there, int step) {
-    constexpr unsigned ALL = (1u << IN_COLUMNS) - 1;
+template <int COUNT>
+__device__ __forceinline__ void load_row(Words (&to)[COUNT], const scalar_t* row, unsigned there,
+                                         int step) {
+    constexpr unsigned ALL = (1u << COUNT) - 1;
     if (there == ALL)  // nobody asks column by column
         load_columns(to, row, ALL, step);
     else
