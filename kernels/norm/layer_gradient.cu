@@ -4,8 +4,8 @@
 // Layout     contiguous; rows of whole vectors of 16 bytes; weight contiguous
 // Launch     layer_gradient_lanes  block (4 to 32 lanes of a row, rows)
 //            layer_gradient_block  block (64 to 512 threads of a row, rows)
-//            both up to 512 threads with two vectors of a row each, and up to 132 blocks that take
-//            rows in turns, as many at once as a block has
+//            both up to 512 threads with two vectors of a row each, and a block a multiprocessor, up
+//            to 144, that take rows in turns, as many at once as a block has
 //            layer_gradient_merge  block (32, 16): 32 sums, of the blocks' parts
 // Traffic    |dy| + |x| + |dx| bytes, 128 bits an access, and two numbers a column and block, written
 //            and read; weight once a block. 23 flop an element
@@ -13,8 +13,8 @@
 //            element and of their squares; where it is more than four deviations from the mean, or
 //            squares overflow, a row is summed up once more, centred or scaled. Where an address is
 //            no multiple of 16 bytes, elements come and go one by one. Sums over rows are a thread's,
-//            then the block's, then of all blocks, in an order that the shape alone decides:
-//            deterministic
+//            then the block's, then of all blocks, in an order that the shape and the number of
+//            multiprocessors decide: deterministic
 // Siblings   layer_vectors.cu for rows of up to 32 kB, layer.cu for any axes, strides and lengths;
 //            both read dy and x once more for dweight and dbias (gradient.cu)
 // Source     as layer.cu

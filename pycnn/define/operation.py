@@ -36,7 +36,7 @@ Arrays = Mapping[str, Any]
 
 
 #: Families whose plans depend on the GPU.
-TARGETED = ("conv", "gemm")
+TARGETED = ("conv", "gemm", "norm")
 
 
 class Operation(ABC):

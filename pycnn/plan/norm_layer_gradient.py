@@ -8,17 +8,22 @@ from pycnn.plan import _norm
 from pycnn.plan._norm import LANES, VECTOR_BYTES, kernel
 from pycnn.runtime.plan import ArraySpec, Buffer, Dim3, Launch, Plan
 from pycnn.runtime.structs import struct
+from pycnn.runtime.target import target
 from pycnn.shapes import ceil_div
 
 #: Threads of a block, and vectors that each has of a row.
 THREADS, COUNT = 512, 2
 
-#: Blocks at most: one for each multiprocessor of an H200. Sums depend on it, so that it is the same
-#: on every GPU.
-BLOCKS = 132
+#: Blocks at most, which is what threads that share a sum can add up: MERGED * PARTS of the kernel.
+BLOCKS = 144
 
 #: MERGED of the kernel: threads that share the parts of a sum.
 MERGED = 16
+
+
+def most_blocks() -> int:
+    """One for each multiprocessor: where some had two, all would wait for these."""
+    return min(target().processors, BLOCKS)
 
 
 def team(rows: int, length: int, dtype: str) -> tuple[str, Dim3] | None:
@@ -34,7 +39,7 @@ def team(rows: int, length: int, dtype: str) -> tuple[str, Dim3] | None:
     if ragged or not 0 < vecs <= THREADS * COUNT or rows >= 2**30:
         return None
     threads = ceil_div(vecs, COUNT)
-    at_once = ceil_div(rows, BLOCKS)
+    at_once = ceil_div(rows, most_blocks())
     if threads <= LANES:
         lanes = max(4, 1 << (threads - 1).bit_length())
         warps = min(ceil_div(at_once * lanes, LANES), THREADS // LANES)
@@ -55,7 +60,7 @@ def one_pass(
     chosen = team(rows, length, dtype)
     assert chosen
     entry, block = chosen
-    blocks = min(ceil_div(rows, block[1]), BLOCKS)
+    blocks = min(ceil_div(rows, block[1]), most_blocks())
     wide = {f"{n}_wide": outputs[n].dtype != numpy_dtype(dtype) for n in ("dweight", "dbias")}
     file = "norm/layer_gradient.cu"
     gradient = Launch(

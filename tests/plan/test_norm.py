@@ -20,6 +20,7 @@ from pycnn.plan.norm_batch import Channels
 from pycnn.plan.norm_layer import choose_team
 from pycnn.plan.norm_response import Window
 from pycnn.runtime.plan import ArraySpec
+from pycnn.runtime.target import Target, planned_for
 
 DTYPES = ("float16", "float32", "float64")
 SHAPES = [
@@ -177,6 +178,17 @@ def test_rows_of_one_pass(vecs, rows, dtype):
     apart = View(x.shape, (2 * length, 1), dtype)
     plan = norm_layer.layer_norm_backward({**views, "x": apart}, dtype, 1, 0.1, outputs)
     assert len(plan.launches) == 3
+
+
+@pytest.mark.parametrize(("processors", "blocks"), [(3, 3), (128, 128), (170, 144)])
+def test_rows_of_one_pass_take_a_block_a_multiprocessor(processors, blocks):
+    spec = ArraySpec((264,), norm_layer.numpy_dtype("float32"))
+    rows = view((4096, 264))
+    outputs = {"dx": ArraySpec(rows.shape, spec.dtype), "dweight": spec, "dbias": spec}
+    with planned_for(Target("sm_89", processors)):
+        plan = norm_layer.layer_norm_backward({"dy": rows, "x": rows}, "float32", 1, 0.1, outputs)
+    assert_sound(plan, {"dy", "x"})
+    assert plan.launches[0].grid[0] == blocks == struct(plan, 1)["blocks"]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
