@@ -238,7 +238,7 @@ def _accesses(op: str, operands: str, line: int, block: int) -> Iterator[Access]
     stem = parts[0]
     spaces = {part.partition("::")[0] for part in parts}
     if op.startswith("cp.async.") and parts[2] in ("ca", "cg"):
-        size = int(operands.rpartition("]")[2].split(",")[1])
+        size = int(operands.rpartition("]")[2].split(",")[1], 0)
         yield Access(line, op, "global", "load", size, block)
         yield Access(line, op, "shared", "store", size, block)
     elif stem == "mbarrier" and "expect_tx" in parts:

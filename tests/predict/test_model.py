@@ -111,11 +111,11 @@ def test_a_kernel_by_hand() -> None:
         assert counted == [case[3] for case in (*GLOBAL.values(), *SHARED.values())]
 
 
-@pytest.mark.parametrize("size", [4, 8, 16])
-def test_a_copy_to_shared_memory_by_hand(size: int) -> None:
-    """Of neighbours: as many bytes as it says."""
+@pytest.mark.parametrize(("size", "written"), [(4, "4"), (8, "8"), (16, "16"), (16, "0x10")])
+def test_a_copy_to_shared_memory_by_hand(size: int, written: str) -> None:
+    """Of neighbours: as many bytes as it says; Triton says so in hexadecimal."""
     pytest.importorskip("llvmlite")
-    copy = f"cp.async.ca.shared.global [%r5], [%rd3], {size}, {size}"
+    copy = f"cp.async.ca.shared.global [%r5], [%rd3], {written}, {written}"
     lines = ["mov.u32 %r4, tile;", f"mad.lo.u32 %r5, %r1, {size}, %r4;",
              f"mul.wide.u32 %rd2, %r1, {size};", "add.s64 %rd3, %rd1, %rd2;",
              f"{copy};", "cp.async.wait_all;", "ret;}"]  # fmt: skip
