@@ -2,7 +2,12 @@
 
 import numpy as np
 import pytest
+from broken import run_broken
 
+from pycnn.define.views import View
+from pycnn.plan.conv_int8 import Quantised
+from pycnn.plan.conv_problem import Problem
+from pycnn.runtime.plan import ArraySpec
 from pycnn.runtime.route import route
 from pycnn.runtime.target import Target, planned_for, target_of_backend
 
@@ -36,3 +41,17 @@ def spaced(given):
         return wide[:, : rows.shape[1]]
 
     return {**given, "a": apart(given["a"]), "b": apart(given["b"].T).T}
+
+
+def run_broken_windows(planner, name, processors, arrays, old, new):
+    """Run a convolution of bytes, padded on the left, with a mistake in its kernel; its result."""
+    x, y = (arrays[name].transpose(0, 3, 1, 2) for name in ("x", "y"))
+    views = (View.of(name, a) for name, a in (("x", x), ("weight", arrays["weight"]), ("y", y)))
+    problem = Problem(*views, pad_begin=(0, 1))
+    quantised = Quantised(problem, arrays["weight"].dtype.name, x_zero=False, weight_zero=None)
+    output = ArraySpec(arrays["y"].shape, arrays["y"].dtype)
+    with planned_for(Target("sm_90a", processors)):
+        (step,) = planner(quantised, name, 0, output).plan("wgmma").launches
+    assert dict(step.kernel.defines)["CLUSTER"] == str(processors)
+    run_broken(step, arrays, old, new, via="ptx", arch="sm_90a")
+    return arrays["y"]

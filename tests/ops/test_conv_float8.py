@@ -6,22 +6,17 @@ mistakes are made here as well.
 
 import numpy as np
 import pytest
-from broken import run_broken
-from hopper import on_hopper
+from hopper import on_hopper, run_broken_windows
 from op_checks import assert_matches, counted
-from test_gemm_wgmma import MISTAKES, MISTAKES_OF_CLUSTERS
+from test_gemm_wgmma import MISTAKES, with_clusters
 
 import pycnn
 from pycnn.define.gemm_scaled import RESULTS
-from pycnn.define.views import View
 from pycnn.dtypes import numpy_dtype
 from pycnn.emulator import KernelError
 from pycnn.plan import conv_scaled
 from pycnn.plan._wgmma import Way
-from pycnn.plan.conv_int8 import Quantised
-from pycnn.plan.conv_problem import Problem
 from pycnn.plan.conv_scaled import ALONG, CLUSTERS, Scaling
-from pycnn.runtime.plan import ArraySpec
 from pycnn.runtime.sources import kernel_path
 from pycnn.runtime.target import Target, planned_for, target
 from pycnn.testing import TESTED
@@ -224,21 +219,10 @@ def broken(processors, old, new, channels=576):
         "weight_scale": np.array(1 / 16, np.float32),
         "y": np.zeros((*pixels, 72), np.float16),
     }
-    x, y = (arrays[name].transpose(0, 3, 1, 2) for name in ("x", "y"))
-    views = (View.of(name, a) for name, a in (("x", x), ("weight", arrays["weight"]), ("y", y)))
-    quantised = Quantised(Problem(*views, pad_begin=(0, 1)), "float8_e4m3fn", False, None)
-    output = ArraySpec((*pixels, 72), np.dtype(np.float16))
-    with planned_for(Target("sm_90a", processors)):
-        (step,) = Scaling(quantised, "scaled_conv2d", 0, output).plan("wgmma").launches
-    assert dict(step.kernel.defines)["CLUSTER"] == str(processors)
-    run_broken(step, arrays, old, new, via="ptx", arch="sm_90a")
-    return arrays["y"]
+    return run_broken_windows(Scaling, "scaled_conv2d", processors, arrays, old, new)
 
 
-#: Of one block, and of two that share filters.
-EVERY = {name: (1, *MISTAKES[name][:2]) for name in MISTAKES} | {
-    f"cluster: {name}": (2, *how[:2]) for name, how in MISTAKES_OF_CLUSTERS.items()
-}
+EVERY = with_clusters(MISTAKES)
 
 
 @pytest.mark.parametrize(

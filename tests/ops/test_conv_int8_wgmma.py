@@ -6,19 +6,15 @@ mistakes are made here as well.
 
 import numpy as np
 import pytest
-from broken import run_broken
-from hopper import on_hopper
+from hopper import on_hopper, run_broken_windows
 from op_checks import counted
 from test_conv_int8_mma import SUMS, ZEROS, check, operands
-from test_gemm_wgmma import MISTAKES, MISTAKES_OF_CLUSTERS, OF_THE_RING
+from test_gemm_wgmma import OF_THE_RING, with_clusters
 
 import pycnn
-from pycnn.define.views import View
 from pycnn.emulator import KernelError
 from pycnn.plan import conv_int8
-from pycnn.plan.conv_int8 import TILES, Convolving, Quantised
-from pycnn.plan.conv_problem import Problem
-from pycnn.runtime.plan import ArraySpec
+from pycnn.plan.conv_int8 import TILES, Convolving
 from pycnn.runtime.target import Target, planned_for, target
 
 #: x (N, H, W, C), weight, settings: more than a tile of pixels, and a multiple of none.
@@ -158,22 +154,10 @@ def broken(processors, old, new, channels=576):
         "weight": np.ones((72, 1, 2, channels), np.int8).transpose(0, 3, 1, 2),
         "y": np.zeros((*pixels, 72), np.int32),
     }
-    x, y = (arrays[name].transpose(0, 3, 1, 2) for name in ("x", "y"))
-    views = (View.of(name, a) for name, a in (("x", x), ("weight", arrays["weight"]), ("y", y)))
-    problem = Problem(*views, pad_begin=(0, 1))
-    quantised = Quantised(problem, "int8", x_zero=False, weight_zero=None)
-    output = ArraySpec((*pixels, 72), np.dtype(np.int32))
-    with planned_for(Target("sm_90a", processors)):
-        (step,) = Convolving(quantised, "conv2d_integer", 0, output).plan("wgmma").launches
-    assert dict(step.kernel.defines)["CLUSTER"] == str(processors)
-    run_broken(step, arrays, old, new, via="ptx", arch="sm_90a")
-    return arrays["y"]
+    return run_broken_windows(Convolving, "conv2d_integer", processors, arrays, old, new)
 
 
-#: Of one block, and of two that share filters.
-EVERY = {name: (1, *MISTAKES[name][:2]) for name in OF_THE_RING} | {
-    f"cluster: {name}": (2, *how[:2]) for name, how in MISTAKES_OF_CLUSTERS.items()
-}
+EVERY = with_clusters(OF_THE_RING)
 
 
 @pytest.mark.parametrize(

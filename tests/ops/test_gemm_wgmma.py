@@ -292,6 +292,13 @@ MISTAKES_OF_CLUSTERS = {
 }  # fmt: skip
 
 
+def with_clusters(names):
+    """Those of one block, and of two that share filters: multiprocessors, what, in whose place."""
+    return {name: (1, *MISTAKES[name][:2]) for name in names} | {
+        f"cluster: {name}": (2, *how[:2]) for name, how in MISTAKES_OF_CLUSTERS.items()
+    }
+
+
 def beside_each_other(step, cluster):
     """The launch with clusters of tiles beside each other: A is shared out in place of B."""
     a, b, *rest = step.args
