@@ -190,9 +190,8 @@ def _geometric(values: Sequence[float]) -> float:
     return math.exp(sum(map(math.log, values)) / len(values))
 
 
-def table(document: dict[str, Any]) -> str:
-    """The means, and every layer, as they stand in the documentation."""
-    rows = document["rows"]
+def summary(document: dict[str, Any]) -> str:
+    """The means, as they stand in the documentation."""
     lines = [
         f"PREDICTED for {document['name']} at commit {document['commit'][:7]}, nothing of it "
         "measured. Share of the limit, geometric mean over the layers: of a call, of one that "
@@ -202,18 +201,24 @@ def table(document: dict[str, Any]) -> str:
         "| network | batch | mode | before | after | weight kept | bound | gain |",
         "|---|---:|---|---:|---:|---:|---:|---:|",
     ]
-    for m in means(rows):
+    for m in means(document["rows"]):
         share = m["share_of_limit"]
         shown = " | ".join(f"{share[name]:.2f}" if name in share else "" for name in SHARES)
         lines.append(f"| {m['suite']} | {m['batch']} | {m['mode']} | {shown} | {m['gain']:.1f} |")
-    lines += [
+    return "\n".join(lines)
+
+
+def table(document: dict[str, Any]) -> str:
+    """The means, and every layer."""
+    lines = [
+        summary(document),
         "",
         "| layer | mode | limit us | before | us | bound by | after | us | bound by | kept us "
         "| bound us | share of bound |",
         "|---|---|---:|---|---:|---|---|---:|---|---:|---:|---:|",
     ]
     order = {mode: i for i, mode in enumerate(MODES)}
-    for r in sorted(rows, key=lambda r: (r["suite"], r["batch"], order[r["mode"]])):
+    for r in sorted(document["rows"], key=lambda r: (r["suite"], r["batch"], order[r["mode"]])):
         sides = [_cells(r.get(side)) for side in ("before", "after")]
         own = r.get("after", {})
         kept, bound = own.get("kept_us"), own.get("bound_us")
@@ -267,7 +272,7 @@ def main() -> None:
                     write_json(options.json, document)
             advance()
     if document:
-        print(table(document).partition("\n\n| layer")[0])
+        print(summary(document))
 
 
 if __name__ == "__main__":

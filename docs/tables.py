@@ -486,8 +486,8 @@ def without_wgmma() -> str:
     """Means of an A100, whose tensor cores are reached by ``mma.sync`` alone."""
     document = json.loads((RESULTS.parent / "predicted" / "before_after_a100.json").read_text())
     _root_first()
-    means, _, _ = import_module("benchmarks.before_after").table(document).partition("\n\n| layer")
-    return str(means)
+    found: str = import_module("benchmarks.before_after").summary(document)
+    return found
 
 
 HOPPER = "kernels/include/pycnn/gemm_wgmma.cuh"
