@@ -156,6 +156,16 @@ CASES: dict[str, tuple[Case, ...]] = {
     "unfold": (Case("long rows", {"x": (1, 1, 2, 24601)}, {"kernel_size": (2, 1)}),),
     "fold": (
         Case("long rows", {"x": (1, 2, 5003)}, {"output_size": (2, 5003), "kernel_size": (2, 1)}),
+        Case(
+            "a border past 32 bits",
+            {"x": (2, 3 * 6, 3 * 4)},
+            {
+                "output_size": (5, 7),
+                "kernel_size": (2, 3),
+                "padding": (2**30, 1),
+                "stride": (2**30, 2),
+            },
+        ),
     ),
     "interpolate": (
         Case("nearest, long rows", {"x": (1, 1, 2, 24611)}, {"size": (3, 24601)}),

@@ -1,8 +1,11 @@
 """Sliding windows as columns, one window at a time."""
 
+from math import prod
+
 import numpy as np
 
 Pair = tuple[int, int]
+Grid = tuple[np.ndarray, ...]
 
 
 def unfold(x: np.ndarray, kernel: Pair, dilation: Pair, padding: Pair, stride: Pair) -> np.ndarray:
@@ -14,14 +17,11 @@ def unfold(x: np.ndarray, kernel: Pair, dilation: Pair, padding: Pair, stride: P
     >>> unfold(x, (2, 2), (1, 1), (0, 0), (1, 1))[0].T.tolist()
     [[0.0, 1.0, 3.0, 4.0], [1.0, 2.0, 4.0, 5.0]]
     """
-    (top, left), (h, w) = padding, x.shape[2:]
-    padded = np.zeros((*x.shape[:2], h + 2 * top, w + 2 * left))
-    padded[:, :, top : top + h, left : left + w] = x
-    columns = [
-        padded[:, :, i, j].reshape(x.shape[0], x.shape[1] * kernel[0] * kernel[1])
-        for i, j in _windows((h, w), kernel, dilation, padding, stride)
-    ]
-    return np.stack(columns, axis=2)
+    (n, c), windows = x.shape[:2], _windows(x.shape[2:], kernel, dilation, padding, stride)
+    columns = np.zeros((n, c, *kernel, len(windows)))
+    for number, (taps, pixels) in enumerate(windows):
+        columns[:, :, *taps, number] = x[:, :, *pixels]
+    return columns.reshape(n, c * prod(kernel), len(windows))
 
 
 def fold(
@@ -39,27 +39,32 @@ def fold(
     >>> fold(np.ones((1, 4, 2)), (2, 3), (2, 2), (1, 1), (0, 0), (1, 1))[0, 0].tolist()
     [[1.0, 2.0, 1.0], [1.0, 2.0, 1.0]]
     """
-    (top, left), (h, w), (r, s) = padding, extents, kernel
-    n, c = x.shape[0], x.shape[1] // (r * s)
-    padded = np.zeros((n, c, h + 2 * top, w + 2 * left))
-    for number, (i, j) in enumerate(_windows(extents, kernel, dilation, padding, stride)):
-        padded[:, :, i, j] += x[:, :, number].reshape(n, c, r, s)
-    return padded[:, :, top : top + h, left : left + w]
+    windows = _windows(extents, kernel, dilation, padding, stride)
+    n, c = x.shape[0], x.shape[1] // prod(kernel)
+    columns, y = x.reshape(n, c, *kernel, len(windows)), np.zeros((n, c, *extents))
+    for number, (taps, pixels) in enumerate(windows):
+        y[:, :, *pixels] += columns[:, :, *taps, number]
+    return y
 
 
 def _windows(
     extents: Pair, kernel: Pair, dilation: Pair, padding: Pair, stride: Pair
-) -> list[tuple[np.ndarray, ...]]:
-    """Indices of every window in the padded plane, as np.ix_ makes them."""
-    starts = []
-    for k in range(2):
-        last = extents[k] + 2 * padding[k] - dilation[k] * (kernel[k] - 1) - 1
-        starts.append(range(0, last + 1, stride[k]))
-    return [
-        np.ix_(
-            [p + r * dilation[0] for r in range(kernel[0])],
-            [q + s * dilation[1] for s in range(kernel[1])],
+) -> list[tuple[Grid, Grid]]:
+    """What of every window is no padding: its elements, and where they are in the plane."""
+    along = []
+    for extent, taps, apart, pad, step in zip(
+        extents, kernel, dilation, padding, stride, strict=True
+    ):
+        last = extent + pad - apart * (taps - 1) - 1
+        along.append(
+            [
+                [(k, at) for k in range(taps) if 0 <= (at := first + k * apart) < extent]
+                for first in range(-pad, last + 1, step)
+            ]
         )
-        for p in starts[0]
-        for q in starts[1]
-    ]
+    return [
+        (np.ix_([r for r, _ in down], [s for s, _ in across]),
+         np.ix_([h for _, h in down], [w for _, w in across]))
+        for down in along[0]
+        for across in along[1]
+    ]  # fmt: skip
