@@ -5,7 +5,7 @@ from math import prod
 import numpy as np
 
 Pair = tuple[int, int]
-Grid = tuple[np.ndarray, ...]
+Axes = tuple[np.ndarray, ...]
 
 
 def unfold(x: np.ndarray, kernel: Pair, dilation: Pair, padding: Pair, stride: Pair) -> np.ndarray:
@@ -19,8 +19,8 @@ def unfold(x: np.ndarray, kernel: Pair, dilation: Pair, padding: Pair, stride: P
     """
     (n, c), windows = x.shape[:2], _windows(x.shape[2:], kernel, dilation, padding, stride)
     columns = np.zeros((n, c, *kernel, len(windows)))
-    for number, (taps, pixels) in enumerate(windows):
-        columns[:, :, *taps, number] = x[:, :, *pixels]
+    for number, ((r, s), (h, w)) in enumerate(windows):
+        columns[:, :, r, s, number] = x[:, :, h, w]
     return columns.reshape(n, c * prod(kernel), len(windows))
 
 
@@ -42,14 +42,14 @@ def fold(
     windows = _windows(extents, kernel, dilation, padding, stride)
     n, c = x.shape[0], x.shape[1] // prod(kernel)
     columns, y = x.reshape(n, c, *kernel, len(windows)), np.zeros((n, c, *extents))
-    for number, (taps, pixels) in enumerate(windows):
-        y[:, :, *pixels] += columns[:, :, *taps, number]
+    for number, ((r, s), (h, w)) in enumerate(windows):
+        y[:, :, h, w] += columns[:, :, r, s, number]
     return y
 
 
 def _windows(
     extents: Pair, kernel: Pair, dilation: Pair, padding: Pair, stride: Pair
-) -> list[tuple[Grid, Grid]]:
+) -> list[tuple[Axes, Axes]]:
     """What of every window is no padding: its elements, and where they are in the plane."""
     along = []
     for extent, taps, apart, pad, step in zip(
