@@ -7,7 +7,7 @@ from typing import Any
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """A row of the table of cases, from which tests and benchmarks are made.
 

@@ -193,7 +193,7 @@ def test_a_failing_kernel_is_told_and_the_others_still_run(emulator, monkeypatch
 
 
 def test_skipped_is_not_checked(emulator, monkeypatch, capsys):
-    def lack(self):
+    def lack(self, *generator):
         raise MissingExtra("bfloat16 needs ml_dtypes")
 
     monkeypatch.setattr(Problem, "inputs", lack)
