@@ -40,6 +40,10 @@ class Replaced:
         with Uncounted():
             return self.kind.forward(self, *args, **kwargs)
 
+    def _get_name(self) -> str:
+        """What ``print(model)`` calls the layer."""
+        return f"pycnn.{self.kind.__name__}"
+
 
 def _ours(kind: type[nn.Module]) -> type[nn.Module]:
     members = {"kind": kind, "__doc__": f"`torch.nn.{kind.__name__}` computed by pycnn."}
@@ -77,8 +81,11 @@ def replace(model: nn.Module, skip: Collection[str] = ()) -> nn.Module:
     --------
     >>> import torch, pycnn.torch
     >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU())
-    >>> type(pycnn.torch.replace(model)[0])
-    <class 'pycnn.torch.layers.Linear'>
+    >>> pycnn.torch.replace(model)
+    Sequential(
+      (0): pycnn.Linear(in_features=2, out_features=3, bias=True)
+      (1): pycnn.ReLU()
+    )
     >>> type(pycnn.torch.restore(model)[0])
     <class 'torch.nn.modules.linear.Linear'>
     """

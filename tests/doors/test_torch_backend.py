@@ -181,11 +181,13 @@ class TestReplace:
         kinds = [type(layer) for layer in model]
         assert pycnn.torch.replace(model) is model
         assert pycnn.torch.replaced(model) == ["0", "1", "2", "3", "4", "6", "7"]
+        assert "(0): pycnn.Conv2d(" in repr(model)
         assert list(model.state_dict()) == state
         assert all(a is b for a, b in zip(model.parameters(), parameters, strict=True))
         assert all(isinstance(layer, kind) for layer, kind in zip(model, kinds, strict=True))
         pycnn.torch.restore(model)
         assert [type(layer) for layer in model] == kinds
+        assert "pycnn" not in repr(model)
 
     def test_leaves_what_it_is_told_to(self):
         model = pycnn.torch.replace(small(), skip=("0", "7"))
