@@ -159,7 +159,10 @@ int8_mma_requantised(const scalar_t* __restrict__ x, const float* __restrict__ x
     const bool vector = p.vectors & C_CHUNKED && reinterpret_cast<size_t>(gC) % 16 == 0;
     constexpr int STEP = MMA_THREADS * CHUNK / BLK_M;
     const int m = threadIdx.x * CHUNK % BLK_M, count = min(out.extent_m - m, CHUNK);
-    const Rounding rounding(to_bytes, [&](int j) { return j < count ? out.channel + m + j : -1; });
+    const Rounding rounding(to_bytes);
+    float factor[CHUNK];
+#pragma unroll
+    for (int j = 0; j < CHUNK; ++j) factor[j] = j < count ? rounding.factor(out.channel + m + j) : 0;
     warp.store_through_shared(out.sC, [&](int pass) {
 #pragma unroll 1
         for (int r = apart(threadIdx.x * CHUNK / BLK_M); r < Warp::ROWS; r += STEP) {
@@ -172,7 +175,7 @@ int8_mma_requantised(const scalar_t* __restrict__ x, const float* __restrict__ x
                 int sum[CHUNK];
                 Warp::load_sums(sum, from);
                 unsigned bytes[4];
-                done = rounding(bytes, sum);
+                done = rounding(bytes, sum, factor);
                 if (done) store_vector(reinterpret_cast<unsigned*>(to), bytes);
             }
 #pragma unroll 1

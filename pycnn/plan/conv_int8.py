@@ -150,11 +150,7 @@ class Convolving:
 
     def _fast(self) -> dict[str, str]:
         """Those on tensor cores, and what they are, in the order of `auto`."""
-        fast = {HOPPER: "Hopper's tensor cores", MMA: "tensor cores"}
-        problem = self.quantised.problem
-        if problem.taps == 1 and problem.stride != (1, 1):  # predicted to be the faster one
-            fast = dict(reversed(fast.items()))
-        return fast
+        return {HOPPER: "Hopper's tensor cores", MMA: "tensor cores"}
 
     def _candidate(self, algo: str, reason: str) -> Candidate:
         try:

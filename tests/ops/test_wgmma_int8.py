@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from hopper import on_hopper, spaced
-from op_checks import counted, drawn
+from op_checks import counted, drawn, view_of
 
 import pycnn
 from pycnn.plan import conv_int8
@@ -77,6 +77,35 @@ def test_halves_are_rounded_to_even_and_sums_wrap(backend, rng):
     check(backend, {n: np.asarray(array) for n, array in given.items()})
     given["bias"] = np.where(np.arange(64) % 2, 2**31 - 1, -(2**31)).astype(np.int32)
     check(backend, {n: np.asarray(array) for n, array in given.items()})
+
+
+@checked
+@pytest.mark.parametrize("tile", TILES, ids=str)
+def test_whole_tiles(backend, rng, monkeypatch, tile):
+    """Which end in another way where scales and bias lie by pairs."""
+    monkeypatch.setattr(conv_int8, "TILES", (tile,))
+    given = operands(rng, 24, 128, 48)
+    names = ("qlinear_matmul",)
+    check(backend, given, names)
+    check(
+        backend,
+        {n: a for n, a in given.items() if n != "bias"} | {"b_scale": np.array(0.01, np.float32)},
+        names,
+    )
+    for name in ("b_scale", "bias"):
+        for kind in ("misaligned", "stepped"):
+            check(backend, {**given, name: view_of(given[name], kind)}, names)
+
+
+@checked
+@pytest.mark.parametrize("algo", ["wgmma", "implicit_gemm_mma"])
+def test_scales_whose_quotient_no_float_is(backend, rng, algo):
+    """They are multiplied in double, or all but the last bits would be lost."""
+    given = operands(rng, 24, 64, 16)
+    for x, y, small in ((3e38, 1e-4, 1e-45), (1e-40, 1e-2, 1e35)):
+        given["b_scale"] = np.full(64, small, np.float32)
+        scales = {"a_scale": np.array(x, np.float32), "y_scale": np.array(y, np.float32)}
+        check(backend, {**given, **scales}, ("qlinear_matmul",), algo)
 
 
 @checked

@@ -53,27 +53,26 @@ constexpr int SIXTEEN = 16;
 struct Rounding {
     static constexpr float MAGIC = 12582912;  // 1.5 2^23: the last bit of a sum is that of one
 
-    float factor[SIXTEEN];
-    float lowest, highest, zero;
+    const float* const weight_scale;
+    const index_t step;
+    float of_one, lowest, highest, zero;
+    bool exact;  // but for the last bits
 
-    // `filter(j)` is that of sum j; negative: there is none.
-    template <typename Filter>
-    __device__ __forceinline__ Rounding(const Requantisation& to, Filter filter)
-        : zero(MAGIC + to.zero()) {
+    __device__ __forceinline__ explicit Rounding(const Requantisation& to)
+        : weight_scale(to.weight_scale), step(to.p.weight_scale_k), zero(MAGIC + to.zero()) {
         lowest = to.p.lowest - to.zero();
         highest = to.p.highest - to.zero();
-        // A multiplier but for its last bits in double, and one division for all.
-        const double of_one = static_cast<double>(*to.x_scale) / *to.y_scale;
-#pragma unroll
-        for (int j = 0; j < SIXTEEN; ++j) {
-            const index_t k = filter(j);
-            factor[j] =
-                k < 0 ? 0 : static_cast<float>(fmin(of_one * to.weight_scale[k * to.p.weight_scale_k], 0x1p96));
-        }
+        of_one = *to.x_scale / *to.y_scale;
+        exact = of_one > 0x1p-96f && of_one < 0x1p96f;
     }
+    // Of a filter. Where it is so small that it has fewer bits, all sums are zero; a larger one than
+    // this saturates all.
+    __device__ __forceinline__ float factor(index_t k) const { return of(weight_scale[k * step]); }
+    __device__ __forceinline__ float of(float scale) const { return fminf(of_one * scale, 0x1p96f); }
 
-    // Whether the bytes are right: the product misses at most 3 2^-24 of what is held, below 2^-13.
-    __device__ __forceinline__ bool operator()(unsigned (&bytes)[4], const int (&sum)[SIXTEEN]) const {
+    // Whether the bytes are right: the product misses at most 4 2^-24 of what is held, below 2^-13.
+    __device__ __forceinline__ bool operator()(unsigned (&bytes)[4], const int (&sum)[SIXTEEN],
+                                               const float (&factor)[SIXTEEN]) const {
         float worst = 0;
 #pragma unroll
         for (int word = 0; word < 4; ++word) {
@@ -89,6 +88,6 @@ struct Rounding {
             bytes[word] = __byte_perm(__byte_perm(bits[0], bits[1], 0x0040),
                                       __byte_perm(bits[2], bits[3], 0x0040), 0x5410);
         }
-        return worst < 0.4999f;
+        return exact && worst < 0.4999f;
     }
 };
