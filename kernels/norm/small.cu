@@ -17,79 +17,27 @@
 // entry small_forward   batch norm of channels in registers, and new running statistics
 // entry small_backward  its gradients, of channels in registers
 // variant SCALAR = floating
-#include <pycnn/narrow.cuh>
-#include <pycnn/norm.cuh>
+#include <pycnn/norm_tile.cuh>
 
 constexpr int MOST = 512;                // threads
 constexpr int FORWARD = 8, BACKWARD = 7;  // vectors of a thread, of each operand
-constexpr int SETS = 2 * VEC_SIZE;       // channels of a block, at most
 
 struct Small {
-    index_t columns;     // of a row
-    int rows, spread;    // spread: columns that are of one channel
-    int lanes, sets;     // vectors of a row that a block has, and channels
+    Tile tile;
     int dweight_wide, dbias_wide;
     double momentum;
 };
 
-// Which columns and rows a thread has: one vector, of every `groups`-th row.
+// A thread's vectors, in registers.
 template <bool WHOLE, int COUNT>
-struct SmallThread {
-    const Small& p;
-    int lane, groups, row;    // row: the first; rows that are not there for threads without any
-    int set, offset;          // of the first column: channel of the block, and place in it
-    int sets;                 // channels of this block
-    index_t first_set, vectors, vector;  // vectors of a row, and which is this thread's
-
-    __device__ __forceinline__ SmallThread(const Small& params, index_t channels) : p(params) {
-        groups = static_cast<int>(blockDim.x) / p.lanes;
-        const int y = static_cast<int>(threadIdx.x) / p.lanes;
-        lane = static_cast<int>(threadIdx.x) - y * p.lanes;
-        set = lane * VEC_SIZE / p.spread;
-        offset = lane * VEC_SIZE - set * p.spread;
-        first_set = static_cast<index_t>(blockIdx.x) * p.sets;
-        sets = channels - first_set < p.sets ? static_cast<int>(channels - first_set) : p.sets;
-        vectors = p.columns / VEC_SIZE;
-        vector = static_cast<index_t>(blockIdx.x) * p.lanes + lane;
-        row = y < groups && vector < vectors ? y : p.rows;
-        if (vector >= vectors) set = offset = 0;  // which are there, to look at and not to use
-    }
-
-    __device__ __forceinline__ bool has(int r) const { return row + r * groups < p.rows; }
-    __device__ __forceinline__ index_t at(int r) const {
-        return (row + r * groups) * vectors + vector;
-    }
+struct SmallThread : TileThread {
+    using TileThread::TileThread;
 
     // All requested before any is used.
     __device__ __forceinline__ void load(const scalar_t* __restrict__ from,
                                          Vec (&vec)[COUNT]) const {
 #pragma unroll
-        for (int r = 0; r < COUNT; ++r) {
-            uint4 words = {};
-            if (has(r)) {
-                if constexpr (WHOLE) {
-                    words = __ldg(reinterpret_cast<const uint4*>(from) + at(r));
-                } else {
-                    Vec own;
-#pragma unroll
-                    for (int k = 0; k < VEC_SIZE; ++k) own.at[k] = ldg(from + at(r) * VEC_SIZE + k);
-                    memcpy(&words, &own, sizeof(words));
-                }
-            }
-            memcpy(vec + r, &words, sizeof(words));
-        }
-    }
-
-    __device__ __forceinline__ void store(scalar_t* to, int r,
-                                          const acc_t (&value)[VEC_SIZE]) const {
-        Vec vec;
-#pragma unroll
-        for (int k = 0; k < VEC_SIZE; ++k) vec.at[k] = from_acc(value[k]);
-        if constexpr (WHOLE)
-            reinterpret_cast<Vec*>(to)[at(r)] = vec;
-        else
-#pragma unroll
-            for (int k = 0; k < VEC_SIZE; ++k) to[at(r) * VEC_SIZE + k] = vec.at[k];
+        for (int r = 0; r < COUNT; ++r) TileThread::load<WHOLE>(from, r, vec[r]);
     }
 
     // body(r) of every vector that is there.
@@ -98,63 +46,6 @@ struct SmallThread {
 #pragma unroll
         for (int r = 0; r < COUNT; ++r)
             if (has(r)) body(r);
-    }
-
-    // body(k, channel of the block, whether it begins here) of every column.
-    template <typename Body>
-    __device__ __forceinline__ void each_column(Body body) const {
-        int its = set, place = offset;
-#pragma unroll
-        for (int k = 0; k < VEC_SIZE; ++k) {
-            body(k, its, place == 0);
-            if (++place == p.spread) {
-                place = 0;
-                ++its;
-            }
-        }
-    }
-    // What shared memory has for the channel of each column.
-    __device__ __forceinline__ void of_columns(const acc_t* shared, acc_t (&mine)[VEC_SIZE]) const {
-        each_column([&](int k, int its, bool) { mine[k] = shared[its]; });
-    }
-
-    // What threads have of each column, over rows and the columns of a channel: put(channel of the
-    // block, sum), by one thread for each. `room`: shared; nothing of it is read any more before the
-    // next barrier but one.
-    template <typename State, typename Put>
-    __device__ __forceinline__ void reduce(const State (&mine)[VEC_SIZE], State* room,
-                                           Put put) const {
-        const int threads = static_cast<int>(blockDim.x), warps = threads / LANES;
-        const int pitch = threads + 128 / static_cast<int>(sizeof(State)) / VEC_SIZE;
-        const int warp = static_cast<int>(threadIdx.x) / LANES, own = threadIdx.x % LANES;
-#pragma unroll
-        for (int k = 0; k < VEC_SIZE; ++k) room[k * pitch + threadIdx.x] = mine[k];
-        __syncthreads();
-        if (p.spread == 1) {  // lanes: 1 or 2
-#pragma unroll 1
-            for (int k = warp; k < VEC_SIZE; k += warps) {
-                State all = {};
-#pragma unroll 4
-                for (int i = own; i < threads; i += LANES) all.merge(room[k * pitch + i]);
-                for (int distance = p.lanes; distance < LANES; distance *= 2)
-                    all.merge(all.of_lane(distance));
-                const int its = own * VEC_SIZE + k;
-                if (own < p.lanes && its < sets) put(its, all);
-            }
-            return;
-        }
-#pragma unroll 1
-        for (int its = warp; its < sets; its += warps) {
-            State all = {};
-            for (int j = own; j < p.spread; j += LANES) {
-                const int column = its * p.spread + j;
-                const State* from = room + column % VEC_SIZE * pitch + column / VEC_SIZE;
-#pragma unroll 4
-                for (int y = 0; y < groups; ++y) all.merge(from[y * p.lanes]);
-            }
-            all = merge_lanes(all);
-            if (own == 0) put(its, all);
-        }
     }
 };
 
@@ -178,9 +69,9 @@ __device__ __forceinline__ void forward(const scalar_t* __restrict__ x, const No
                                         const NormParams& n, SumPair* room) {
     __shared__ Kept kept;
     __shared__ acc_t bias[SETS], mean[SETS], squares[SETS];
-    const SmallThread<WHOLE, FORWARD> t(p, n.channels);
+    const SmallThread<WHOLE, FORWARD> t(p.tile, n.channels, blockIdx.x);
     const int thread = static_cast<int>(threadIdx.x);
-    const acc_t count = static_cast<acc_t>(p.rows) * p.spread;
+    const acc_t count = static_cast<acc_t>(p.tile.rows) * p.tile.spread;
     Vec vec[FORWARD];
     t.load(x, vec);
     if (thread < t.sets) {
@@ -217,18 +108,9 @@ __device__ __forceinline__ void forward(const scalar_t* __restrict__ x, const No
             }
         });
         bool fit = true;
-        t.reduce(sums, room, [&](int its, const SumPair& all) {
-            Moments own = {count, kept.centre[its], all.first / count, all.second};
-            own.squares -= all.first * own.mean;
-            if (pass < 2 && !own.fits() && kept.unit[its] == 1) {
-                fit = false;
-                kept.unit[its] = far_unit<acc_t>();
-                kept.centre[its] *= far_unit<acc_t>();
-            } else if (pass < 2 && own.squares < all.second * acc_t(1.0 / 16)) {
-                fit = false;  // the pivot is far away: once more, of differences from the mean
-                kept.centre[its] = own.whole_mean();
-            }
-            if (own.squares < 0) own.squares = 0;
+        t.template reduce<false>(sums, room, [&](int its, const SumPair& all) {
+            Moments own;
+            if (!settled(pass, all, count, kept.unit[its], kept.centre[its], own)) fit = false;
             const acc_t rstd = own.rstd(static_cast<acc_t>(n.eps), kept.unit[its]);
             kept.tilt[its] = rstd;
             mean[its] = own.whole_mean();
@@ -237,6 +119,7 @@ __device__ __forceinline__ void forward(const scalar_t* __restrict__ x, const No
             kept.shift[its] = bias[its] - own.mean * kept.scale[its];
         });
         if (!__syncthreads_or(!fit)) break;
+        if (pass > 0) continue;
         // What does not fit, scaled in place: a power of two, which costs no digits.
         acc_t unit[VEC_SIZE];
         t.of_columns(kept.unit, unit);
@@ -256,21 +139,21 @@ __device__ __forceinline__ void forward(const scalar_t* __restrict__ x, const No
         values(r, value);
 #pragma unroll
         for (int k = 0; k < VEC_SIZE; ++k) value[k] = (value[k] - centre[k]) * scale[k] + shift[k];
-        t.store(y, r, value);
+        t.template store<WHOLE>(y, r, value);
     });
     if (thread >= t.sets) return;
     const index_t channel = t.first_set + thread;
-    const acc_t unit = kept.unit[thread], middle = mean[thread] / unit;
+    const acc_t its = kept.unit[thread], middle = mean[thread] / its;
     const acc_t fresh = static_cast<acc_t>(p.momentum), old = static_cast<acc_t>(1 - p.momentum);
     to.mean[channel] = middle;
-    to.rstd[channel] = kept.tilt[thread] * unit;
+    to.rstd[channel] = kept.tilt[thread] * its;
     if (to.running_mean)
         store_parameter(to.running_mean, channel, n.mean_wide,
                         old * parameter(from.mean, channel * n.mean, n.mean_wide) + fresh * middle);
     if (to.running_var)
         store_parameter(to.running_var, channel, n.spread_wide,
                         old * parameter(from.spread, channel * n.spread, n.spread_wide) +
-                          fresh * (squares[thread] / (count - 1) / unit / unit));
+                          fresh * (squares[thread] / (count - 1) / its / its));
 }
 
 template <bool WHOLE>
@@ -279,9 +162,9 @@ __device__ __forceinline__ void backward(const scalar_t* __restrict__ dy,
                                          scalar_t* __restrict__ dx, void* dweight, void* dbias,
                                          const Small& p, const NormParams& n, SumPair* room) {
     __shared__ Kept kept;
-    const SmallThread<WHOLE, BACKWARD> t(p, n.channels);
+    const SmallThread<WHOLE, BACKWARD> t(p.tile, n.channels, blockIdx.x);
     const int thread = static_cast<int>(threadIdx.x);
-    const acc_t count = static_cast<acc_t>(p.rows) * p.spread;
+    const acc_t count = static_cast<acc_t>(p.tile.rows) * p.tile.spread;
     Vec of_dy[BACKWARD], of_x[BACKWARD];
     t.load(dy, of_dy);
     t.load(x, of_x);
@@ -319,7 +202,7 @@ __device__ __forceinline__ void backward(const scalar_t* __restrict__ dy,
             sums[k].second += g[k] * off[k];
         }
     });
-    t.reduce(sums, room, [&](int its, const SumPair& all) {
+    t.template reduce<false>(sums, room, [&](int its, const SumPair& all) {
         const index_t channel = t.first_set + its;
         const acc_t rstd = kept.tilt[its], product = all.second * rstd;
         store_parameter(dbias, channel, p.dbias_wide, all.first);
@@ -337,7 +220,7 @@ __device__ __forceinline__ void backward(const scalar_t* __restrict__ dy,
     each([&](int r, acc_t (&g)[VEC_SIZE], const acc_t (&off)[VEC_SIZE]) {
 #pragma unroll
         for (int k = 0; k < VEC_SIZE; ++k) g[k] = g[k] * scale[k] - off[k] * tilt[k] - shift[k];
-        t.store(dx, r, g);
+        t.template store<WHOLE>(dx, r, g);
     });
 }
 

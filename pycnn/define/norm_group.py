@@ -23,7 +23,7 @@ from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import boolean, check_shape, integer, number
 from pycnn.define.views import View
-from pycnn.plan import norm_batch, norm_layer
+from pycnn.plan import norm_batch, norm_group, norm_layer
 from pycnn.plan.norm_batch import RUNNING, Channels
 from pycnn.reference.cpu import norm as cpu
 from pycnn.runtime.plan import Plan
@@ -53,7 +53,8 @@ def on_chip(call: Call, operands: int) -> bool:
     x, (channels, groups, *_) = call.views["x"], call.settings
     length = per_statistic(x, x.shape[0] * groups)
     if channels.layout != "NCHW":
-        return False
+        plan = norm_group.one_launch("", call.views, call.dtype, channels)
+        return operands == 1 and plan is not None
     in_registers = operands == 1 and norm_layer.group_team(call.views, call.dtype, groups)
     return bool(in_registers) or norm_layer.fits(length, call.dtype, operands)
 
@@ -68,10 +69,13 @@ class _ByGroup(Operation):
 
     def plan(self, call: Call) -> Plan:
         channels, groups, *_ = call.settings
-        if prod(call.views["x"].shape) and on_chip(call, 1):
+        first = channels.layout == "NCHW"
+        if first and prod(call.views["x"].shape) and on_chip(call, 1):
             return norm_layer.group_norm(self.name, call.views, call.dtype, groups, channels.eps)
-        outputs = dict(call.outputs)
-        return norm_batch.own_statistics(self.name, call.views, call.dtype, channels, outputs)
+        given = self.name, call.views, call.dtype, channels
+        return norm_group.one_launch(*given) or norm_batch.own_statistics(
+            *given, dict(call.outputs)
+        )
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         s, affine = call.settings, (arrays.get("weight"), arrays.get("bias"))

@@ -17,7 +17,7 @@ from pycnn.plan._implicit import Chunked
 from pycnn.plan.conv_algorithm import Algorithm, product
 from pycnn.plan.conv_problem import Problem, Unsupported, flat_grid, planned
 from pycnn.plan.gemm import HALVES
-from pycnn.runtime.occupancy import LIMITS
+from pycnn.runtime.occupancy import limits_of
 from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
 from pycnn.runtime.target import no_tensor_cores, target
@@ -137,7 +137,7 @@ def _require(problem: Problem) -> None:
 
 def _fitting(shared: int) -> tuple[int, int]:
     """Blocks that a multiprocessor has room for, and the shared memory of one."""
-    limits = LIMITS.get(target().arch.removesuffix("a"), LIMITS["sm_75"])
+    limits = limits_of(target().arch)
     room = limits.shared - limits.reserved
     if shared > room:
         raise Unsupported(f"{shared} bytes of shared memory; allowed: {room}")

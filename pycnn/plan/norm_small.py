@@ -29,14 +29,14 @@ class Tile:
     grid, block : (int, int, int)
     shared : int
         Bytes for two numbers of each column of each thread.
-    geometry : dict of str to int
-        The first members of struct Small.
+    geometry : numpy.void
+        struct Tile.
     """
 
     grid: Dim3
     block: Dim3
     shared: int
-    geometry: dict[str, int]
+    geometry: np.void
 
 
 def tile(
@@ -89,10 +89,10 @@ def tile(
         grid=(ceil_div(columns, lanes * width), 1, 1),
         block=(threads, 1, 1),
         shared=2 * threads * item * width + 128,
-        geometry={
-            "columns": columns, "rows": rows, "spread": spread, "lanes": lanes,
-            "sets": lanes * width // spread,
-        },
+        geometry=struct(
+            "pycnn/norm_tile.cuh", "Tile",
+            columns=columns, rows=rows, spread=spread, lanes=lanes, sets=lanes * width // spread,
+        ),
     )  # fmt: skip
 
 
@@ -108,7 +108,7 @@ def forward(
         *(Buffer("x"), *(optional(views, n) for n in names), Buffer("y")),
         *(Buffer("mean"), Buffer("rstd")),
         *(Buffer(f"new_{n}") if n in views else None for n in RUNNING),
-        struct("norm/small.cu", "Small", **own.geometry, dweight_wide=0, dbias_wide=0,
+        struct("norm/small.cu", "Small", tile=own.geometry, dweight_wide=0, dbias_wide=0,
                momentum=momentum),
         _parameters(views, dtype, channels, RUNNING, channels.eps),
     )  # fmt: skip
@@ -127,7 +127,7 @@ def backward(op: str, views: Views, dtype: str, channels: Channels, outputs: Spe
     arguments = (
         *(Buffer("dy"), Buffer("x"), Buffer("mean"), Buffer("rstd"), optional(views, "weight")),
         *(Buffer("dx"), Buffer("dweight"), Buffer("dbias")),
-        struct("norm/small.cu", "Small", **own.geometry, **wide, momentum=0),
+        struct("norm/small.cu", "Small", tile=own.geometry, **wide, momentum=0),
         _parameters(views, dtype, channels, ("mean", "rstd"), 0.0),
     )
     entry = kernel("small", "small_backward", dtype)

@@ -37,6 +37,11 @@ LIMITS = {
 }
 
 
+def limits_of(arch: str) -> Limits:
+    """Those of an architecture, with a suffix ``a`` or without; of others, the least."""
+    return LIMITS.get(arch.removesuffix("a"), LIMITS["sm_75"])
+
+
 @dataclass(frozen=True)
 class Occupancy:
     """Resident blocks and warps of a multiprocessor, their share, and the scarcest resource."""

@@ -184,6 +184,44 @@ def test_groups_in_registers(backend, rng, shape, groups, algo, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("shape", "groups"),
+    [
+        ((2, 5, 7, 24), 3),  # a group is a vector of 16 bits, and several of others
+        ((2, 3, 5, 16), 8),  # several to a vector
+        ((3, 2, 9, 40), 1),
+        ((1, 37, 31, 24), 24),  # one channel each; the last block has less than others
+        ((2, 3, 4, 48), 4),  # vectors of two groups, and some of one
+    ],
+)
+def test_groups_of_channels_last(backend, rng, shape, groups, dtype):
+    """NaN; squares that overflow, beside a far first value; a large mean. Aligned and not."""
+    tested, chosen = TESTED["group_norm"], {"num_groups": groups, "layout": "NHWC"}
+    x = rng.standard_normal(shape).astype(numpy_dtype(dtype))
+    by_group = np.moveaxis(x.reshape(*shape[:3], groups, -1), 3, 0)
+    x[0, 0, 0, 0] = 30 if dtype == "float64" else 1e4
+    if groups > 1:
+        if dtype != "float64":  # in which the oracle computes too
+            by_group[-1, 0] += x.dtype.type(100)
+        by_group[1, 0, -1, -1, 0] = NAN
+    if groups > 2 and dtype in ("bfloat16", "float32"):
+        by_group[2] *= x.dtype.type(1e25)
+        by_group[2, 0, 0, 0, 0] = 1e27
+    wide = rng.standard_normal((2, shape[-1])).astype("f8" if dtype == "float64" else "f4")
+    for weight, bias in (wide, wide.astype(x.dtype), (None, None)):
+        given = {"x": x, "weight": weight, "bias": bias}
+        given = {name: a for name, a in given.items() if a is not None}
+        with np.errstate(all="ignore"):
+            (want,) = tested.oracle(tested.settings(Case("", {}, chosen)), given).values()
+        for view in (x, view_of(x, "misaligned")):
+            views = {**given, "x": view}
+            assert tested.op.plan(tested.op.describe(views, **chosen)).algo == "shared"
+            views = {n: backend.array(a) for n, a in views.items()}
+            (got,) = tested.invoke(pycnn.group_norm, views, chosen)
+            assert_matches(got, want, dtype, x.size // len(x) // groups, backend)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 @pytest.mark.parametrize(("length", "algo"), [(24, "vectors"), (1160, "long_vectors")])
 def test_rows_in_registers(backend, rng, length, algo, dtype):
     """Neighbours in a warp of which one has NaN, and one squares that overflow; aligned or not."""
@@ -301,7 +339,9 @@ def test_channels_in_registers(backend, rng, layout, shape, dtype):
     x, dy = rng.standard_normal((2, *shape)).astype(kind)
     by_channel = np.moveaxis(x, axis, 0)
     by_channel[0].flat[-1] = NAN
-    by_channel[1] *= kind.type(1 if dtype == "float16" else 1e25)
+    if dtype != "float16":
+        by_channel[1] *= kind.type(1e25)
+        by_channel[1].flat[0] = 1e27
     by_channel[2].flat[0] = 30 if dtype == "float64" else 1e4
     if len(by_channel) > 3 and dtype != "float64":  # in which the oracle computes too
         by_channel[3] += kind.type(1000)
@@ -364,6 +404,7 @@ def test_rows_and_groups_move_little_more_than_they_must(rng, dtype):
             ((3, 2304), lambda x: pycnn.layer_norm(x, 2304)),
             ((1, 4, 32, 32), lambda x: pycnn.group_norm(x, 2)),
             ((1, 4, 64, 64), lambda x: pycnn.group_norm(x, 2)),
+            ((2, 9, 11, 32), lambda x: pycnn.group_norm(x, 2, layout="NHWC")),
         ):
             x = rng.standard_normal(shape).astype(numpy_dtype(dtype))
             with counting() as log:
@@ -382,6 +423,7 @@ def test_rows_and_groups_move_little_more_than_they_must(rng, dtype):
         ("layer_vectors", "layer_vectors", 128, 8),
         ("layer_vectors", "group_vectors_long", 640, 1),
         ("layer_gradient", "layer_gradient_block", 512, 1),
+        ("group_rows", "group_rows", 256, 2),
         ("small", "small_forward", 256, 2),
         ("small", "small_backward", 256, 2),
     ],

@@ -6,7 +6,9 @@ from math import prod
 import numpy as np
 
 from pycnn.runtime import catalogue
+from pycnn.runtime.occupancy import limits_of
 from pycnn.runtime.plan import Plan
+from pycnn.runtime.target import target
 
 HUGE = 2**31 + 7
 
@@ -20,7 +22,8 @@ def assert_sound(plan: Plan, inputs: set[str]) -> None:
         assert launch.kernel.entry in kernel.entries
         assert set(launch.kernel.defines) in [set(variant) for variant in kernel.variants]
         assert prod(launch.block) % 32 == 0
-        assert launch.shared <= (227 if kernel.arch == "sm_90a" else 64) * 1024  # that all have
+        limits = limits_of(kernel.arch or target().arch)
+        assert launch.shared <= limits.shared - limits.reserved
         assert launch.names <= known
 
 

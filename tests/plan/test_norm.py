@@ -8,6 +8,7 @@ from plan_checks import HUGE, assert_sound, struct
 from pycnn.define.views import View
 from pycnn.plan import (
     norm_batch,
+    norm_group,
     norm_layer,
     norm_layer_gradient,
     norm_relu,
@@ -23,6 +24,7 @@ from pycnn.runtime.plan import ArraySpec
 from pycnn.runtime.target import Target, planned_for
 
 DTYPES = ("float16", "float32", "float64")
+ALL = ("sm_75", "sm_80", "sm_89", "sm_90a", "sm_100a")
 SHAPES = [
     (1, 1, 1, 1),
     (2, 3, 5, 7),
@@ -115,7 +117,8 @@ def test_channels_of_a_block(shape, layout, fit, dtype, vectors):
     assert (own is not None) == fit
     if own is None:
         return
-    p, width = own.geometry, 16 // {"float16": 2, "float32": 4, "float64": 8}[dtype]
+    width = 16 // {"float16": 2, "float32": 4, "float64": 8}[dtype]
+    p = {name: int(own.geometry[name]) for name in own.geometry.dtype.names}
     assert own.block[0] % 32 == 0
     assert 32 <= own.block[0] <= 512
     assert own.block[0] // p["lanes"] * vectors[1] >= p["rows"]
@@ -126,6 +129,46 @@ def test_channels_of_a_block(shape, layout, fit, dtype, vectors):
     assert own.shared <= 48 * 1024 - 1024
     apart = View(shape, (prod(shape) * 2, *row_major(shape)[1:]), dtype)
     assert norm_small.tile({"x": apart}, ("x",), dtype, Channels(layout), vectors) is None
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("shape", "groups", "archs"),
+    [
+        ((32, 56, 56, 256), 32, ("sm_80", "sm_90a", "sm_100a")),
+        ((32, 28, 28, 512), 32, ALL),
+        ((2, 5, 7, 24), 24, ALL),
+        ((2, 4096, 8), 1, ("sm_80", "sm_89", "sm_90a", "sm_100a")),
+        ((1, 112, 112, 64), 32, ()),
+        ((1, 2, 3, 2048), 1, ALL),
+        ((2, 5, 7, 3), 3, ()),  # no whole vectors
+        ((0, 5, 7, 8), 1, ()),
+        ((HUGE, 2, 2, 8), 1, ()),
+        ((1, 2, HUGE, 8), 1, ()),
+    ],
+)
+def test_groups_of_a_block(shape, groups, archs, dtype):
+    width = 16 // {"float16": 2, "float32": 4, "float64": 8}[dtype]
+    channels = Channels("NHWC", True, shape[-1] // groups)
+    for arch in ALL:
+        with planned_for(Target(arch, 132)):
+            plan = norm_group.one_launch("n", {"x": view(shape, dtype)}, dtype, channels)
+            if plan is not None:
+                assert_sound(plan, {"x"})
+        if dtype == "float16":
+            assert (plan is not None) == (arch in archs)
+        if plan is None:
+            continue
+        (launch,), p = plan.launches, struct(plan)
+        tile = p["tile"]
+        assert tile["sets"] * tile["spread"] == tile["lanes"] * width
+        assert tile["sets"] <= 2 * width
+        assert launch.block[0] // tile["lanes"] * p["each"] >= tile["rows"]
+        assert p["tiles"] * tile["lanes"] * width >= shape[-1]
+        assert launch.grid[0] == shape[0] * p["tiles"]
+        apart = {"x": View(shape, (prod(shape), *row_major(shape)[1:]), dtype)}
+        if shape[0] > 1:
+            assert norm_group.one_launch("n", apart, dtype, channels) is None
 
 
 @pytest.mark.parametrize("affine", [True, False])

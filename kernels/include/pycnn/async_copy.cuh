@@ -1,7 +1,8 @@
 // pycnn/async_copy.cuh: copies from global to shared memory that do not pass through registers.
 //
-// On sm_80 and up this is cp.async; before it, a plain copy. In the emulator's checked build the
-// bytes arrive only when they are waited for, and touching them earlier is an error.
+// On sm_80 and up this is cp.async; before it, and where the source is emulated, a plain copy. In the
+// emulator's checked build the bytes arrive only when they are waited for, and touching them earlier
+// is an error.
 //
 //   copy_async<16>(&tile[i], &x[j]);       // 4, 8 or 16 bytes, both addresses aligned to it
 //   copy_async<4>(&tile[i], &x[j], ok);    // zeros where !ok; x[j] is then not read
@@ -34,7 +35,7 @@ template <int Bytes>
 __device__ __forceinline__ void copy_async_partial(void* shared, const void* global,
                                                    int source_bytes) {
     static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16, "cp.async moves 4, 8 or 16 bytes");
-#if __CUDA_ARCH__ >= 800
+#if __CUDA_ARCH__ >= 800 && !defined(PYCNN_EMULATOR)
     auto target = static_cast<unsigned>(__cvta_generic_to_shared(shared));
     if constexpr (Bytes == 16) {
         asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(global),
@@ -63,14 +64,14 @@ __device__ __forceinline__ void copy_async(void* shared, const void* global, boo
 }
 
 __device__ __forceinline__ void copy_async_commit() {
-#if __CUDA_ARCH__ >= 800
+#if __CUDA_ARCH__ >= 800 && !defined(PYCNN_EMULATOR)
     asm volatile("cp.async.commit_group;" ::: "memory");
 #endif
 }
 
 template <int GroupsInFlight>
 __device__ __forceinline__ void copy_async_wait() {
-#if __CUDA_ARCH__ >= 800
+#if __CUDA_ARCH__ >= 800 && !defined(PYCNN_EMULATOR)
     asm volatile("cp.async.wait_group %0;" ::"n"(GroupsInFlight) : "memory");
 #endif
 }
