@@ -34,5 +34,6 @@ implicit_gemm_mma(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x
                   const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
                   const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
                   EpilogueParams e, ImplicitParams p) {
-    implicit_product(a, x, c, part, Epilogue{bias, scale, shift, residual, e}, p, blockIdx.x);
+    implicit_product(a, x, part, p, blockIdx.x,
+                     [&] { return Ending{c, {bias, scale, shift, residual, e}, p}; });
 }

@@ -25,11 +25,19 @@ implicit_gemm_phases(const scalar_t* __restrict__ a, const scalar_t* __restrict_
                      const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
                      const scalar_t* __restrict__ residual, EpilogueParams e,
                      const __grid_constant__ ProductPhases phases) {
-    int phase = 0;
+    const auto phase_of = [&](unsigned block) {
+        int phase = 0;
 #pragma unroll
-    for (int i = 1; i < PHASES; ++i) phase += blockIdx.x >= phases.first[i];
-    const scalar_t* const beside = residual ? residual + phases.residual[phase] : nullptr;
-    implicit_product(a + phases.a[phase], x, c + phases.c[phase], nullptr,
-                     Epilogue{bias, scale, shift, beside, e}, phases.of[phase],
-                     blockIdx.x - phases.first[phase]);
+        for (int i = 1; i < PHASES; ++i) phase += block >= phases.first[i];
+        return phase;
+    };
+    const int phase = phase_of(blockIdx.x);
+    const auto ending = [&] {
+        // Split floats leave no registers for what is needed at the end.
+        const int late = IS_SPLIT ? phase_of(kept(blockIdx.x)) : phase;
+        const scalar_t* const beside = residual ? residual + phases.residual[late] : nullptr;
+        return Ending{c + phases.c[late], {bias, scale, shift, beside, e}, phases.of[late]};
+    };
+    implicit_product(a + phases.a[phase], x, nullptr, phases.of[phase],
+                     blockIdx.x - phases.first[phase], ending);
 }

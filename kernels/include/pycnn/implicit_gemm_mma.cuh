@@ -15,26 +15,36 @@ struct TabledRows {
     __device__ __forceinline__ index_t residual(int n) const { return n_in_residual[n]; }
 };
 
-// What a block computes, of those of a product.
-__device__ __forceinline__ void implicit_product(const scalar_t* a, const scalar_t* x, scalar_t* c,
-                                                 acc_t* part, const Epilogue& epilogue,
-                                                 const ImplicitParams& p, unsigned block) {
+// Where sums go.
+struct Ending {
+    scalar_t* c;
+    const Epilogue epilogue;
+    const ImplicitParams& p;
+};
+
+// What a block computes, of those of a product. `ending` is asked once the sums are there.
+template <typename AskedLate>
+__device__ __forceinline__ void implicit_product(const scalar_t* a, const scalar_t* x, acc_t* part,
+                                                 const ImplicitParams& early, unsigned block,
+                                                 const AskedLate& ending) {
     __shared__ alignas(128) Stages stages;
     constexpr int SUMS = Warp::ROWS * Warp::PITCH * sizeof(float);
     static_assert(sizeof(stages) >= SUMS + 2 * BLK_N * sizeof(index_t), "sC, and offsets behind it");
-    const EpilogueParams& e = epilogue.p;
-    const BlockCoord blk(p, block);
-    const Operands of(a, x, blk, p);
+    const BlockCoord blk(early, block);
+    const Operands of(a, x, blk, early);
     const int thread = threadIdx.x, extent_m = of.extent_m, extent_n = of.extent_n;
     Warp warp;
     bool done = false;
-    if (of.aligned(p)) {
-        multiply_all<true>(warp, stages, of, p);
+    if (of.aligned(early)) {
+        multiply_all<true>(warp, stages, of, early);
         done = !IS_SPLIT || !warp.any_nan();
         if (!done) warp.clear();
     }
-    if (!done) multiply_all<false>(warp, stages, of, p);
+    if (!done) multiply_all<false>(warp, stages, of, early);
 
+    const Ending end = ending();
+    const EpilogueParams& e = end.epilogue.p;
+    const ImplicitParams& p = end.p;
     float* const sC = reinterpret_cast<float*>(stages[0]);
     index_t* const n_in_c = reinterpret_cast<index_t*>(sC + Warp::ROWS * Warp::PITCH);
     index_t* const n_in_residual = n_in_c + BLK_N;
@@ -59,7 +69,7 @@ __device__ __forceinline__ void implicit_product(const scalar_t* a, const scalar
         });
         return;
     }
-    store_finished(warp, sC, c + blk.group * p.c_group + blk.m * p.c_m, p.c_m, extent_m, channel,
-                   p.vectors & C_CHUNKED, p.vectors & RESIDUAL_CHUNKED, epilogue,
+    store_finished(warp, sC, end.c + blk.group * p.c_group + blk.m * p.c_m, p.c_m, extent_m, channel,
+                   p.vectors & C_CHUNKED, p.vectors & RESIDUAL_CHUNKED, end.epilogue,
                    TabledRows{n_in_c, n_in_residual, extent_n});
 }
