@@ -194,6 +194,18 @@ def test_traffic(backend, rng, version, transposes):
     assert counters.bank_conflicts == 0
 
 
+@pytest.mark.parametrize("backend", ["checked"], indirect=True)
+@each_combination
+def test_what_is_copied_by_elements_asks_no_bank_twice(backend, rng, version, transposes):
+    a, b = (
+        operand(rng, (72, 72), DTYPES[version[0]], transposed=turned)[1:65, 1:65]
+        for turned in transposes
+    )
+    with counted(backend) as log:
+        launch(backend, version, a, b)
+    assert log.total.bank_conflicts == 0
+
+
 HEADER = "include/pycnn/gemm_tensor_core.cuh"
 INCLUDED = "#include <pycnn/gemm_tensor_core.cuh>"
 

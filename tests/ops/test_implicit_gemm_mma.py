@@ -199,6 +199,18 @@ def test_traffic(backend, rng, monkeypatch, direction, tile):
 
 
 @pytest.mark.parametrize("backend", ["checked"], indirect=True)
+@pytest.mark.parametrize("tile", [64, 128])
+def test_partial_sums_ask_no_bank_twice(backend, rng, monkeypatch, tile):
+    monkeypatch.setattr(conv_implicit, "TILES", (tile, tile))
+    monkeypatch.setattr(conv_implicit, "SEGMENT", 32)
+    case = Case(1, 256, 6, 5, tile)
+    with counting() as counted:
+        Run(backend, NAME)(case, "forward", draw(rng, case), channels_last)
+    assert "implicit_gemm_finish" in counted.entries
+    assert counted.of(NAME).bank_conflicts == 0
+
+
+@pytest.mark.parametrize("backend", ["checked"], indirect=True)
 def test_bias_is_loaded_once_and_residual_in_whole_chunks(backend, rng, monkeypatch):
     """However many chunks of the same channels a thread finishes: 16 of them here."""
     monkeypatch.setattr(conv_implicit, "TILES", (128, 128))

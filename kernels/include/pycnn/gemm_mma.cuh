@@ -354,9 +354,14 @@ struct WarpTile {
     // Hands over the sums in the order of memory: ROWS of the tile at a time pass through sC in
     // shared memory; then write(pass) finds row `tile_row(r, pass)` of the tile in row r of sC, and
     // column n of it at `column(n)`: of chunks of eight or sixteen every four lie behind those of all
-    // chunks before, so that threads that read chunks side by side ask no bank twice.
-    static constexpr int ROWS = WARPS_M * MMA_M, FOURS = CHUNK / 4, APART = BLK_N / FOURS + 4;
-    static constexpr int PITCH = BLK_N + (LayoutB::IN_FOURS ? 4 : IS_BYTES ? 24 : 8);
+    // chunks before, so that threads that read chunks side by side ask no bank twice. Nor do those that
+    // read columns side by side, as they do of partial sums, where halves of chunks are 16 banks apart.
+    static constexpr bool OWN_ROWS = WARPS_N == 1;  // a warp needs no other: sC is for sums alone
+    static constexpr bool BY_COLUMNS = CHUNK == 8 && !OWN_ROWS;
+    static constexpr int ROWS = WARPS_M * MMA_M, FOURS = CHUNK / 4;
+    static constexpr int APART = BLK_N / FOURS + (BY_COLUMNS ? 16 : 4);
+    static constexpr int PITCH =
+        BLK_N + (LayoutB::IN_FOURS ? 4 : IS_BYTES ? 24 : BY_COLUMNS ? 36 : 8);
 
     static __device__ __forceinline__ int tile_row(unsigned r, int pass) {
         const int of_warp = r % MMA_M, v = 2 * pass + of_warp / 8;
@@ -401,9 +406,6 @@ struct WarpTile {
             }
         }
     }
-
-    // Where a warp has whole rows it needs no other: then sC is for sums alone.
-    static constexpr bool OWN_ROWS = WARPS_N == 1;
 
     static __device__ __forceinline__ void wait_for_rows() {
         if constexpr (OWN_ROWS)

@@ -68,8 +68,7 @@ public:
         const int extent_k = static_cast<int>(left < BLK_K ? left : BLK_K);
 #pragma unroll
         for (int c = 0; c < COUNT; ++c) {
-            scalar_t* const to =
-                tile + Layout::at(row(), chunk()) + c * ROW_STEP * Layout::CHUNKS * CHUNK;
+            const int to = Layout::at(row(), chunk()) + c * ROW_STEP * Layout::CHUNKS * CHUNK;
             if constexpr (WHOLE_CHUNKS) {
                 // One instruction an address, of 32-bit factors.
                 const int stride = K_MAJOR ? sizeof(scalar_t) : int(stride_k) * int(sizeof(scalar_t));
@@ -77,13 +76,22 @@ public:
                                 static_cast<index_t>(static_cast<int>(k)) * stride;
                 const bool exists =
                     K_MAJOR ? chunk() * CHUNK < left : (row() + c * ROW_STEP < left) & (inside_mn > 0);
-                copy_async<16>(to, at, exists);
+                copy_async<16>(tile + to, at, exists);
             } else {
                 const int of_row = row() + c * ROW_STEP < extent_k ? inside_mn : 0;
                 const int count = K_MAJOR ? inside(extent_k) : of_row;
-#pragma unroll 4  // a whole chunk in registers would spill
-                for (int e = 0; e < CHUNK; ++e)
-                    to[e] = e < count ? from[c][e * (K_MAJOR ? stride_k : stride_mn)] : from_acc(0);
+                constexpr int PART = 4;  // a whole chunk of 16 bits in registers would spill
+                const index_t stride = K_MAJOR ? stride_k : stride_mn;
+#pragma unroll 1
+                for (int part = 0; part < CHUNK; part += PART) {
+                    // Every eight threads meet half of the banks, the next eight the other half.
+                    const int first = part ^ (threadIdx.x / 8 * PART & (CHUNK - 1));
+                    scalar_t few[PART];
+#pragma unroll
+                    for (int e = 0; e < PART; ++e)
+                        few[e] = first + e < count ? from[c][(first + e) * stride] : from_acc(0);
+                    store_vector(nth_vector<PART>(tile, (to + first) / PART), few);
+                }
                 from[c] += BLK_K * stride_k;
             }
         }

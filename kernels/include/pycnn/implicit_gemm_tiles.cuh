@@ -272,11 +272,12 @@ struct PixelCopy {
 // Terms k = (r, s, c) one by one, each under a tap of its own: y of few channels. Where a term lies in a
 // window, and its tap, stand in shared memory; what there is not has a tap that no window has.
 struct TermCopy : WindowCopy<true, false> {
-    static constexpr int MOST = 384;  // terms: MOST_TERMS of conv_implicit_mma.py
+    // MOST_TERMS of conv_implicit_mma.py, and those that there are not of tiles that are copied ahead.
+    static constexpr int MOST = 384 + (STAGES - 1) * DEPTH;
 
     struct Terms {
-        alignas(16) int offset[MOST + CHUNK];
-        alignas(16) unsigned tap[MOST + CHUNK];
+        alignas(16) int offset[MOST];
+        alignas(16) unsigned tap[MOST];
     };
     const Terms& terms;
     int k;
@@ -290,7 +291,7 @@ struct TermCopy : WindowCopy<true, false> {
 
     static __device__ __forceinline__ const Terms& filled(const ImplicitParams& p) {
         __shared__ Terms terms;
-        for (int i = threadIdx.x; i < MOST + CHUNK; i += MMA_THREADS) {
+        for (int i = threadIdx.x; i < MOST; i += MMA_THREADS) {
             const IndexIterator at(p.k, static_cast<unsigned>(i));
             const bool exists = i < p.k.count;
             terms.offset[i] = exists ? dot(p.k.x, static_cast<int>(at.high), at.middle, at.last) : 0;
@@ -301,11 +302,10 @@ struct TermCopy : WindowCopy<true, false> {
     }
 
     __device__ __forceinline__ void start(scalar_t* stage, const ImplicitParams& p) {
-        const int first = left > 0 ? k : MOST;
         int offset[CHUNK];
         unsigned tap[CHUNK];
-        load_vector(offset, terms.offset + first);
-        load_vector(tap, terms.tap + first);
+        load_vector(offset, terms.offset + k);
+        load_vector(tap, terms.tap + k);
 #pragma unroll
         for (int i = 0; i < COUNT; ++i) {
             float* const to = Layout::first(stage, own_row(), i * ROW_STEP, own_chunk());
