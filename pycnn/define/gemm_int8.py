@@ -43,6 +43,8 @@ _WORDS = {
 class Multiplying(plans.Convolving):
     """By one of the algorithms of such a convolution."""
 
+    names = "a", "b"
+
     def plan(self, algo: str) -> Plan:
         return renamed(super().plan(algo), _NAMES)
 

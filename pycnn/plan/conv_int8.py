@@ -130,6 +130,7 @@ class Convolving:
     limit: int
     output: ArraySpec
     result = "y"
+    names = "x", "weight"  # of the operands, in what is said
 
     @property
     def key(self) -> str:
@@ -200,6 +201,7 @@ class Convolving:
         require_channels(problem, "forward", BYTES)
         problem, copies, workspace = self._channels_innermost(problem)
         product = forward_product(problem)
+        product = replace(product, k=product.k.settled, n=product.n.settled)
         tile, _ = choose(problem, product, 1)
         product, aligned = in_chunks(product, BYTES, tile)
         c = chunked_c(product, BYTES // self.output.dtype.itemsize)
@@ -266,7 +268,7 @@ class Convolving:
             b=(0, 0, p.weight.strides[1], p.weight.strides[0]),
             c=(0, 0, y_step, 1),
         )  # fmt: skip
-        if reason := gemm_wgmma.unsupported(product, aligned(product)):
+        if reason := gemm_wgmma.unsupported(product, aligned(product), self.names):
             raise Unsupported(reason)
         return product
 

@@ -23,11 +23,11 @@ from pycnn.shapes import ceil_div
 WIDE, LONG = 64, 64
 
 
-def unsupported(problem: Gemm, aligned: bool) -> str | None:
+def unsupported(problem: Gemm, aligned: bool, names: tuple[str, str] = ("a", "b")) -> str | None:
     """Why the kernel cannot compute a problem; None if it can.
 
-    Rows of its C are contiguous; `aligned` says whether all strides of A and B keep 16 bytes
-    together.
+    Rows of its C are contiguous; `aligned` says whether all strides of A and B, which the caller
+    knows by `names`, keep 16 bytes together.
     """
     reason = obstacle()
     if reason:
@@ -39,9 +39,10 @@ def unsupported(problem: Gemm, aligned: bool) -> str | None:
     outer, inner = problem.batch
     if Way(min(TILES), cluster=2).tiles(problem.m, problem.n, outer * inner) >= 2**31:
         return "2^31 tiles or more"
+    a, b = names
     for name, strides, shape in (
-        ("a", problem.a, (problem.m, problem.k)),
-        ("b", problem.b, (problem.k, problem.n)),
+        (a, problem.a, (problem.m, problem.k)),
+        (b, problem.b, (problem.k, problem.n)),
     ):
         extents = (1, 1, *shape)  # of the batch every index may be the same
         steps = [s for s, extent in zip(strides, extents, strict=True) if extent > 1]
@@ -51,12 +52,12 @@ def unsupported(problem: Gemm, aligned: bool) -> str | None:
         return "sums of one term; allowed: of several, where operands have no 16 bits"
     if not aligned:
         return (
-            f"element strides {problem.a} of a and {problem.b} of b; allowed: 1 for rows or "
+            f"element strides {problem.a} of {a} and {problem.b} of {b}; allowed: 1 for rows or "
             f"columns, and multiples of {step(problem.dtype)} for all others"
         )
     if not _has_16_bits(problem.dtype) and not problem.a[3] == problem.b[2] == 1:
         return (
-            f"element strides {problem.a} of a and {problem.b} of b; allowed: 1 along a "
+            f"element strides {problem.a} of {a} and {problem.b} of {b}; allowed: 1 along a "
             "sum, which elements of 16 bits alone may lie across"
         )
     return None

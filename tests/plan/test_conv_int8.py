@@ -10,6 +10,7 @@ import pycnn
 from pycnn.define.views import View
 from pycnn.dtypes import numpy_dtype
 from pycnn.plan import conv_int8
+from pycnn.plan._implicit import Chunked
 from pycnn.plan.conv_int8 import Convolving, Quantised
 from pycnn.plan.conv_problem import Problem
 from pycnn.runtime.plan import ArraySpec
@@ -124,6 +125,16 @@ def test_tensor_cores(dtype):
     assert planned(turned, dtype, "auto", 40 * 48 * 6 - 1).algo == "direct"
 
 
+def test_a_weight_of_single_taps_is_read_in_chunks_whatever_its_order():
+    x, y = (View.contiguous(shape, "int8", True) for shape in ((2, 48, 5, 7), (2, 32, 5, 7)))
+    plans = [
+        planned(Quantised(Problem(x, w, y), "int8"), "int32", "implicit_gemm_mma")
+        for w in (View.contiguous((32, 48, 1, 1), "int8", last) for last in (False, True))
+    ]
+    first, second = (int(struct(plan)["vectors"]) for plan in plans)
+    assert first == second == Chunked.OPERANDS | Chunked.C
+
+
 def test_what_no_algorithm_takes_is_refused_with_the_reason_of_each():
     a, b = (np.broadcast_to(np.int8(1), shape) for shape in ((2**31 - 2**17, 3), (3, 2**20)))
     with pytest.raises(ValueError, match=r"'auto' does not fit; direct: .*blocks.*; wgmma: "):
@@ -147,6 +158,20 @@ def test_a_product_is_refused_in_the_words_of_products(monkeypatch, algo, a, zer
     b = np.zeros((a.shape[1], 4), np.int8)
     with pycnn.use_backend("emulator"), pytest.raises(ValueError, match=message):
         pycnn.matmul_integer(a, b, None if zero is None else np.int8(zero), algo=algo)
+
+
+@pytest.mark.parametrize("names", [("x", "weight"), ("a", "b")])
+def test_strides_are_those_of_what_the_caller_has(monkeypatch, names):
+    monkeypatch.setenv("PYCNN_EMULATOR_ARCH", "sm_90a")
+    a, b = np.zeros((3, 24), np.int8), np.zeros((24, 4), np.int8)
+    message = r"strides \(0, 0, 24, 1\) of {} and \(.*\) of {}; allowed: 1 for".format(*names)
+    x, weight = a[:, None, None], b.T[:, :, None, None]
+    call = {
+        "x": lambda: pycnn.conv2d_integer(x, weight, layout="NHWC", algo="wgmma"),
+        "a": lambda: pycnn.matmul_integer(a, b, algo="wgmma"),
+    }[names[0]]
+    with pycnn.use_backend("emulator"), pytest.raises(ValueError, match=message):
+        call()
 
 
 def test_what_no_scaled_product_takes_is_refused_with_the_reason_of_each():
