@@ -74,6 +74,8 @@ WIDE = {"TILE_M": "128", "TILE_N": "64", "A_TRANSPOSED": "0", "B_TRANSPOSED": "1
         (CONV_TF32, "sm_90a", {"TILE": "128", "ALONG_K": "1"}, 0.29),
         (CONV_TF32, "sm_80", {"TILE": "128", "ALONG_K": "0"}, 0.29),
         (CONV_TF32, "sm_90a", {"TILE": "128", "ALONG_K": "0"}, 0.29),
+        (CONV_TF32, "sm_80", {"TILE": "64", "ALONG_K": "1"}, 0.17),
+        (CONV_TF32X3, "sm_80", {"TILE": "64", "ALONG_K": "1"}, 0.21),
         (TF32X3, "sm_80", WIDE, 0.25),
         (TF32X3, "sm_90a", WIDE, 0.29),
         (CONV_TF32X3, "sm_80", {"TILE": "128", "ALONG_K": "1"}, 0.25),
