@@ -31,11 +31,6 @@ constexpr int FEWER = 0;
 #endif
 constexpr int INS = OUTS * STRIDE + KSIZE - STRIDE;
 
-struct TeamParams {
-    StripParams strip;
-    int lanes, parts, units;  // of a team; of the result; strips of all images
-};
-
 // A strip of rows of outputs: the same for all threads of a team.
 struct Unit {
     int n, p, p_end, q;

@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import prod
 
 from pycnn.define.views import View
-from pycnn.plan import depthwise_channels
+from pycnn.plan import depthwise_channels, depthwise_planes
 from pycnn.plan.conv_algorithm import Algorithm, unlimited
 from pycnn.plan.conv_direct import add_parts
 from pycnn.plan.conv_problem import Pair, Problem, Unsupported, flat_grid, planned
@@ -22,7 +22,7 @@ LANES, WIDE = 32, 14
 
 #: Rows of outputs in a strip: each loads a few rows of x more, and fewer strips fill a GPU less.
 #: Gradients of the weight store sums; and those of x have two rows for one of dy.
-ROWS, ROWS_OF_WEIGHT, ROWS_OF_INPUT = 14, 28, 28
+ROWS_OF_WEIGHT, ROWS_OF_INPUT = 28, 28
 
 #: Threads of a multiprocessor, and outputs for each of them below which ``direct``, which has a
 #: thread an output, is predicted to be faster (docs/model.md). Not yet measured on a GPU.
@@ -118,10 +118,10 @@ def _convolution(
     x, weight, y = arrays
     *pointers, finish = problem.epilogue.arguments()
     arguments = (Buffer(x), weight, *pointers, Buffer(y))
-    if part == "_forward" and problem.x.channels_last:
-        return depthwise_channels.forward(problem, arguments, finish)
-    rows = ROWS_OF_INPUT if part == "_input" else ROWS
-    return _launch(problem, part, rows, arguments, (finish,), odd)
+    if part == "_forward":
+        of = depthwise_channels if problem.x.channels_last else depthwise_planes
+        return of.forward(problem, arguments, finish)
+    return _launch(problem, part, ROWS_OF_INPUT, arguments, (finish,), odd)
 
 
 def _launch(

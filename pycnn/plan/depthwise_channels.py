@@ -8,7 +8,7 @@ from pycnn.runtime.structs import struct
 from pycnn.runtime.target import target
 from pycnn.shapes import ceil_div
 
-#: THREADS of kernels/include/pycnn/depthwise_channels.cuh.
+#: THREADS of kernels/include/pycnn/depthwise_strips.cuh.
 THREADS = 128
 
 #: By bytes of an element, side of the filter and stride: columns of outputs of a thread, and blocks
@@ -50,7 +50,7 @@ def strip(problem: Problem, across: int, at_once: int) -> int:
     return ceil_div(height, found)
 
 
-def _kind(problem: Problem) -> int:
+def kind(problem: Problem) -> int:
     """KIND: where the tables have a problem."""
     side, stride = problem.weight.shape[-1], problem.stride[0]
     return problem.itemsize // 4 * 4 + (side > 3) * 2 + (stride > 1)
@@ -71,8 +71,8 @@ def forward(problem: Problem, arrays: tuple[Argument, ...], finish: Argument) ->
     """
     n, channels, height, width = problem.y.shape
     across = n * ceil_div(channels, vector(problem))
-    across *= ceil_div(width, COLUMNS[_kind(problem)])
-    rows = strip(problem, across, BLOCKS[_kind(problem)] * target().processors * THREADS)
+    across *= ceil_div(width, COLUMNS[kind(problem)])
+    rows = strip(problem, across, BLOCKS[kind(problem)] * target().processors * THREADS)
     threads = across * ceil_div(height, rows)
     if threads + THREADS >= 2**31:
         raise Unsupported(f"{threads} threads; allowed: 2147483519")
@@ -80,7 +80,7 @@ def forward(problem: Problem, arrays: tuple[Argument, ...], finish: Argument) ->
         Kernel("conv/depthwise_nhwc.cu", "depthwise_nhwc", defines(problem)),
         flat_grid(threads, THREADS, "the strips of rows"),
         (THREADS, 1, 1),
-        (*arrays, params(problem, rows), finish),
+        (*arrays, params(problem, rows, whole(problem)), finish),
     )
 
 
@@ -96,16 +96,16 @@ def backward_weight(problem: Problem) -> tuple[Launch, int]:
     vec = vector(problem)
     lanes = min(LANES, 1 << (ceil_div(channels, vec) - 1).bit_length())
     groups, teams = ceil_div(channels, lanes * vec), THREADS // lanes
-    across = n * ceil_div(width, OUTS[_kind(problem)])
-    most = max(1, PARTS * RESIDENT[_kind(problem)] // groups)
+    across = n * ceil_div(width, OUTS[kind(problem)])
+    most = max(1, PARTS * RESIDENT[kind(problem)] // groups)
     rows = strip(problem, across, most * teams)
     units = across * ceil_div(height, rows)
     parts = min(most, ceil_div(units, teams))
     if units + most * teams >= 2**31:
         raise Unsupported(f"{units} strips of rows; allowed: fewer than 2^31")
     values = struct(
-        "conv/depthwise_nhwc_weight.cu", "TeamParams",
-        strip=params(problem, rows), lanes=lanes, parts=parts, units=units,
+        "pycnn/depthwise_strips.cuh", "TeamParams",
+        strip=params(problem, rows, whole(problem)), lanes=lanes, parts=parts, units=units,
     )  # fmt: skip
     launch = Launch(
         Kernel("conv/depthwise_nhwc_weight.cu", "depthwise_nhwc_weight", defines(problem)),
@@ -122,23 +122,27 @@ def defines(problem: Problem) -> tuple[tuple[str, str], ...]:
     return problem.scalar, ("KSIZE", str(side)), ("STRIDE", str(stride))
 
 
-def params(problem: Problem, rows: int) -> np.void:
+def whole(problem: Problem) -> bool:
+    """Whether channels are whole vectors in memory."""
+    vec, residual = vector(problem), problem.epilogue.residual or (0, 1, 0, 0)
+    views = problem.x.strides, problem.y.strides, residual
+    return problem.y.shape[1] % vec == 0 and all(
+        s[1] == 1 and not any(step % vec for step in (s[0], *s[2:])) for s in views
+    )
+
+
+def params(problem: Problem, rows: int, vectors: bool) -> np.void:
     """StripParams, with strips of so many rows."""
     n, channels, height, width = problem.y.shape
-    side, vec = problem.weight.shape[-1], vector(problem)
     x, y, w = problem.x.strides, problem.y.strides, problem.weight.strides
     if max(abs(x[3]), abs(y[3])) >= 2**31:
         raise Unsupported(f"columns {x[3]} and {y[3]} elements apart; allowed: less than 2^31")
-    residual = problem.epilogue.residual or (0, 1, 0, 0)
-    whole = channels % vec == 0 and all(
-        s[1] == 1 and not any(step % vec for step in (s[0], *s[2:])) for s in (x, y, residual)
-    )
-    order = (problem.taps, side, 1)
+    order = (problem.taps, problem.weight.shape[-1], 1)
     return struct(
-        "pycnn/depthwise_channels.cuh", "StripParams",
+        "pycnn/depthwise_strips.cuh", "StripParams",
         x_n=x[0], x_c=x[1], x_h=x[2], x_w=x[3], y_n=y[0], y_c=y[1], y_p=y[2], y_q=y[3],
         w_c=w[0], w_r=w[2], w_s=w[3], n=n, channels=channels,
         h=problem.x.shape[2], w=problem.x.shape[3], p=height, q=width,
-        top=problem.pad_begin[0], left=problem.pad_begin[1], rows=rows, vectors=whole,
+        top=problem.pad_begin[0], left=problem.pad_begin[1], rows=rows, vectors=vectors,
         tap_order=1 if (w[0], *w[2:]) == order else -1 if (w[0], -w[2], -w[3]) == order else 0,
     )  # fmt: skip

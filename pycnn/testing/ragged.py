@@ -15,11 +15,11 @@ def _conv(name: str, x: Shape, weight: Shape, layout: str, **settings: int) -> C
     return Case(f"{name}, {layout}", {"x": shape, "weight": weight}, {"layout": layout, **settings})
 
 
-#: Every side, stride and layout that is compiled for itself.
+#: Every side, stride, layout and vector of columns that is compiled for itself.
 _DEPTHWISE = tuple(
     _conv(
-        f"depthwise {side}x{side}, stride {stride}",
-        (2, channels, 10, 9),
+        f"depthwise {side}x{side}, stride {stride}, {columns} columns",
+        (2, channels, 10, columns),
         (channels, 1, side, side),
         layout,
         padding=side // 2,
@@ -28,8 +28,10 @@ _DEPTHWISE = tuple(
     )
     for side in (3, 5)
     for stride in (1, 2)
-    for layout, channels in (("NCHW", 7), ("NHWC", 6))
-)
+    for layout, channels, columns in (
+        ("NCHW", 7, 9), ("NCHW", 3, 14), ("NCHW", 2, 12), ("NCHW", 3, 24), ("NHWC", 6, 9),
+    )
+)  # fmt: skip
 
 #: Whose gradient of the weight has more parts than warps that add them.
 _MANY_PARTS = _conv(

@@ -7,7 +7,7 @@ import pytest
 from op_checks import VIEWS, assert_matches, counted, same_under_all_schedules, view_of
 
 import pycnn
-from pycnn.plan import depthwise_channels
+from pycnn.plan import depthwise_channels, depthwise_planes
 from pycnn.reference.oracle import conv as oracle
 from pycnn.testing.tested import normal
 
@@ -30,6 +30,15 @@ CASES = [
     ((1, 6, 12, 11), 5, 1, ((2, 1), (2, 2)), "bfloat16"),
     ((3, 4, 9, 13), 3, 2, ((1, 0), (1, 1)), "float32"),
     ((0, 3, 6, 5), 3, 1, ((1, 1), (1, 1)), "float32"),
+    # Rows of whole vectors of 16, 8 and 4 bytes.
+    ((2, 3, 31, 24), 3, 1, ((1, 1), (1, 1)), "bfloat16"),
+    ((1, 3, 9, 12), 3, 1, ((0, 1), (1, 1)), "float16"),
+    ((1, 3, 9, 14), 5, 1, ((2, 1), (2, 2)), "bfloat16"),
+    ((2, 3, 10, 24), 5, 2, ((2, 2), (2, 2)), "float16"),
+    ((1, 2, 9, 12), 3, 2, ((1, 1), (1, 1)), "bfloat16"),
+    ((1, 2, 9, 14), 3, 2, ((2, 1), (1, 1)), "float16"),
+    ((1, 3, 8, 16), 5, 1, ((2, 2), (2, 2)), "float32"),
+    ((1, 2, 7, 12), 3, 2, ((1, 1), (1, 1)), "float32"),
 ]
 
 
@@ -72,28 +81,31 @@ def test_all_directions(backend, rng, case, dtype, layout):
     assert_matches(first(backend.numpy(dx)), grads[0], dtype, side**2)
 
 
-@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize(
+    ("layout", "padding", "dtype"),
+    [("NCHW", 0, "float64"), ("NCHW", 1, "float32"), ("NHWC", 0, "float64")],
+)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_special_values_stay_in_their_windows(backend, rng, value, layout):
-    """Also where strips, chunks and idle lanes meet: no output that is not there counts."""
+def test_special_values_stay_in_their_windows(backend, rng, value, layout, padding, dtype):
+    """Also where strips and vectors meet: no output that is not there counts."""
     needs_emulator(backend)
-    x, weight = rng.standard_normal((1, 2, 31, 35)), rng.standard_normal((2, 1, 3, 3))
-    geometry = (1, 1), ((0, 0), (0, 0)), (1, 1), 2
+    x, weight = normal(rng, (1, 2, 31, 36), dtype), normal(rng, (2, 1, 3, 3), dtype)
+    geometry = (1, 1), ((padding, padding),) * 2, (1, 1), 2
     for place in ((0, 1, 0, 0), (0, 1, 30, 34), (0, 0, 14, 31), (0, 0, 15, 13)):
         changed = x.copy()
         changed[place] = value
         want = oracle.convolve(changed, weight, None, *geometry)
-        dy = rng.standard_normal(want.shape)
+        dy = normal(rng, want.shape, dtype)
         views = backend.views(arranged(changed, layout), weight)
         given = {"layout": layout, "algo": "depthwise"}
         y = backend.numpy(pycnn.conv2d(*views, None, *geometry, **given))
-        assert_matches(y.transpose(0, 3, 1, 2) if layout == "NHWC" else y, want, "float64", 9)
+        assert_matches(y.transpose(0, 3, 1, 2) if layout == "NHWC" else y, want, dtype, 9)
         _, dweight, _ = oracle.convolve_backward(dy, changed, weight, *geometry)
         gradient = backend.array(arranged(dy, layout))
         _, got, _ = pycnn.conv2d_backward(
             gradient, *views, *geometry, needs=(False, True, False), **given
         )
-        assert_matches(got, dweight, "float64", want[0, 0].size, backend)
+        assert_matches(got, dweight, dtype, want[0, 0].size, backend)
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
@@ -159,26 +171,35 @@ def test_sums_of_many_strips_are_the_same_in_every_order(backend, rng, monkeypat
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", ["contiguous", "misaligned", "stepped", "reversed"])
-@pytest.mark.parametrize("channels", [4, 5])
-def test_ends_with_its_epilogue(backend, rng, dtype, kind, channels):
-    """Channels last: in vectors, and one by one where channels or addresses allow none."""
+@pytest.mark.parametrize(
+    ("shape", "layout"),
+    [((2, 4, 7, 9), "NHWC"), ((2, 5, 7, 9), "NHWC"), ((2, 3, 7, 8), "NCHW")],
+)
+def test_ends_with_its_epilogue(backend, rng, dtype, kind, shape, layout):
+    """In vectors, and one by one where sizes or addresses allow none."""
     needs_emulator(backend)
-    x, weight = normal(rng, (2, channels, 7, 9), dtype), normal(rng, (channels, 1, 3, 3), dtype)
+    channels = shape[1]
+    x, weight = normal(rng, shape, dtype), normal(rng, (channels, 1, 3, 3), dtype)
     bias, scale, shift = (normal(rng, (channels,), dtype) for _ in range(3))
-    residual = normal(rng, (2, channels, 7, 9), dtype)
+    residual = normal(rng, shape, dtype)
     geometry = (1, 1), ((1, 1), (1, 1)), (1, 1), channels
 
     def over(array):
         return array.astype(np.float64)[:, None, None]
 
     sums = oracle.convolve(x, weight, None, *geometry) + over(bias)
-    given = (view_of(arranged(a, "NHWC"), kind) for a in (x, residual))
+    given = (view_of(arranged(a, layout), kind) for a in (x, residual))
     x, residual, *rest = backend.views(*given, weight, bias, scale, shift)
     weight, bias, scale, shift = rest
-    settings = {"padding": 1, "groups": channels, "layout": "NHWC", "algo": "depthwise"}
+    settings = {"padding": 1, "groups": channels, "layout": layout, "algo": "depthwise"}
     call = partial(pycnn.conv2d, x, weight, bias, scale=scale, shift=shift, **settings)
     whole = sums * over(backend.numpy(scale)) + over(backend.numpy(shift))
-    beside = backend.numpy(residual).astype(np.float64).transpose(0, 3, 1, 2)
+
+    def first(array):
+        array = backend.numpy(array)
+        return array.transpose(0, 3, 1, 2) if layout == "NHWC" else array
+
+    beside = first(residual).astype(np.float64)
     finished = {
         None: (whole, {}),
         "relu": (np.maximum(whole + beside, 0), {"residual": residual}),
@@ -188,8 +209,8 @@ def test_ends_with_its_epilogue(backend, rng, dtype, kind, channels):
         "sigmoid": (1 / (1 + np.exp(-whole)), {}),
     }
     for activation, (want, more) in finished.items():
-        y = backend.numpy(call(activation=activation, **more)).transpose(0, 3, 1, 2)
-        assert_matches(y, want, dtype, 27)
+        y = call(activation=activation, **more)
+        assert_matches(first(y), want, dtype, 27)
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
@@ -199,11 +220,12 @@ def test_ends_with_its_epilogue(backend, rng, dtype, kind, channels):
 def test_moves_nothing_unnecessary(backend, rng, monkeypatch, direction, stride, layout):
     """The layer of MobileNet; every tensor once. (Of one image `auto` takes `direct`.)
 
-    With channels last, strips of rows as many images have them; a thread of 4 columns asks for 6,
-    or of stride 2 for 9 in place of 8.
+    Strips of rows as many images have them; a thread of 4 columns asks for 6, or of stride 2 for 9
+    in place of 8.
     """
-    monkeypatch.setattr(depthwise_channels, "strip", lambda *given: 28)
-    strips = layout == "NHWC" and (direction, stride) != ("dx", 2)
+    for planner in (depthwise_channels, depthwise_planes):
+        monkeypatch.setattr(planner, "strip", lambda *given: 28)
+    strips = (direction, stride) != ("dx", 2)
     x = normal(rng, (1, 128, 56, 56), "float32")
     weight = normal(rng, (128, 1, 3, 3), "float32")
     dy = normal(rng, (1, 128, 56 // stride, 56 // stride), "float32")
@@ -215,7 +237,8 @@ def test_moves_nothing_unnecessary(backend, rng, monkeypatch, direction, stride,
             needs = direction == "dx", direction == "dweight", False
             given = arranged(dy, layout), arranged(x, layout), weight
             pycnn.conv2d_backward(*given, needs=needs, **settings)
-    most = 1.45 if strips else 1.1
+    sides = layout == "NCHW" and strips and direction != "dweight"  # which share sectors of L1
+    most = 2.2 if sides else 1.45 if strips else 1.1
     assert traffic.total.bytes_moved <= most * (x.nbytes + dy.nbytes + weight.nbytes)
 
 

@@ -13,7 +13,15 @@ from plan_checks import assert_sound
 
 import pycnn
 from pycnn.define.views import View
-from pycnn.plan import conv, conv_depthwise, conv_gemm, conv_phases, conv_tiled, depthwise_channels
+from pycnn.plan import (
+    conv,
+    conv_depthwise,
+    conv_gemm,
+    conv_phases,
+    conv_tiled,
+    depthwise_channels,
+    depthwise_planes,
+)
 from pycnn.plan.conv_problem import MAX_EXTENT, Problem
 from pycnn.plan.conv_tiled import SHARED_LIMIT
 from pycnn.runtime import sources
@@ -332,14 +340,25 @@ def test_strips_of_channels_fill_whole_waves():
         conv.plan(far, "forward", "depthwise", 0)
 
 
-def test_constants_of_channels_are_those_of_the_kernels():
-    files = ("include/pycnn/depthwise_channels.cuh", "conv/depthwise_nhwc_weight.cu")
+@pytest.mark.parametrize(
+    ("planner", "files", "count"),
+    [
+        (
+            depthwise_channels,
+            ("include/pycnn/depthwise_channels.cuh", "conv/depthwise_nhwc_weight.cu"),
+            4,
+        ),
+        (depthwise_planes, ("conv/depthwise.cu",), 1),
+    ],
+)
+def test_constants_of_strips_are_those_of_the_kernels(planner, files, count):
+    files = ("include/pycnn/depthwise_strips.cuh", *files)
     text = "".join((sources.kernel_dir() / file).read_text() for file in files)
-    assert int(_constants(text)["THREADS"]) == depthwise_channels.THREADS
+    assert int(_constants(text)["THREADS"]) == planner.THREADS
     tables = re.findall(r"int (\w+)_OF\[\] = \{(.*)\};", text)
-    assert len(tables) == 4
+    assert len(tables) == count
     for name, values in tables:
-        assert eval(f"({values})") == getattr(depthwise_channels, name)
+        assert eval(f"({values})") == getattr(planner, name)
 
 
 def test_listed_algorithms_for_both_gradients():
