@@ -24,8 +24,13 @@
 #include <pycnn/depthwise_planes.cuh>
 
 // Of a multiprocessor, as many as registers allow.
-constexpr int BLOCKS_OF[] = {7, 8, 4, 6, 7, 8, 5, 6, 5, 5, 3, 3};
-constexpr int BLOCKS = BLOCKS_OF[KIND];
+constexpr int BLOCKS_OF[] = {7, 8, 4, 5, 7, 8, 5, 6, 5, 5, 3, 3};
+#if !defined(PYCNN_EMULATOR) && __CUDA_ARCH__ < 800
+constexpr int FEWER = KIND == 0;  // where rounding to bfloat16 takes registers
+#else
+constexpr int FEWER = 0;
+#endif
+constexpr int BLOCKS = BLOCKS_OF[KIND] - FEWER;
 
 __device__ __forceinline__ void convolve(const scalar_t* __restrict__ x,
                                          const scalar_t* __restrict__ weight,

@@ -10,7 +10,7 @@ from pycnn.shapes import ceil_div
 VECTORS = {2: (16, 8, 4), 4: (16,), 8: ()}
 
 #: Blocks of a multiprocessor, by bytes of an element, side of the filter and stride.
-BLOCKS = (7, 8, 4, 6, 7, 8, 5, 6, 5, 5, 3, 3)
+BLOCKS = (7, 8, 4, 5, 7, 8, 5, 6, 5, 5, 3, 3)
 
 
 def vector(problem: Problem) -> int:
