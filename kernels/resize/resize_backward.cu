@@ -41,16 +41,6 @@ __device__ __forceinline__ Shared& shared_tables() {
     return tables;
 }
 
-// What reaches every column, from the taps alone: both ends of a tap never go back.
-__device__ __forceinline__ void fill_ranges(Shared& s, int width, int columns) {
-    for (int o = threadIdx.x; o <= columns; o += RESIZE_THREADS) {
-        const int upper = o < columns ? s.columns[o].upper() : width - 1;
-        const int lower = o < columns ? s.columns[o].lower : width;
-        for (int i = o ? s.columns[o - 1].upper() + 1 : 0; i <= upper; ++i) s.first[i] = o;
-        for (int i = o ? s.columns[o - 1].lower : 0; i < lower; ++i) s.last[i] = o;
-    }
-}
-
 // KEPT: at most as many columns reach one, and their weights are kept; 0: any number.
 template <int LANES, int KEPT, bool VECTORS, bool DEPTH>
 __device__ __forceinline__ void strip(const scalar_t* dy, scalar_t* dx, const Resize& v) {
@@ -65,7 +55,7 @@ __device__ __forceinline__ void strip(const scalar_t* dy, scalar_t* dx, const Re
     if (KEPT || fits) {
         fill_taps(s.columns, v.w, 0, columns);
         __syncthreads();
-        fill_ranges(s, width, columns);
+        fill_reach<RESIZE_THREADS>(s.columns, columns, 0, width, s.first, s.last);
         __syncthreads();
     }
     Range across{0, 0};

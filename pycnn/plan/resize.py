@@ -1,9 +1,10 @@
 """Plans of interpolation: kernels/resize/resize.cu, double.cu and their gradients."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
+from math import gcd, prod
+from types import MappingProxyType
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
 
-THREADS = 256
+THREADS, WARP = 256, 32
 
 #: Of kernels/resize/double.cu and its gradient: bytes of a vector, threads of a block, rows of x
 #: that a thread has, by whether channels are last, and of dx.
@@ -30,6 +31,11 @@ _BUFFERS = (Buffer("x"), Buffer("y")), (Buffer("dy"), Buffer("dx"))
 #: Rows of its result that a thread of kernels/resize/resize.cu has at most (BAND) and at least, and
 #: blocks for which it has fewer.
 BAND, LEAST_BAND, BLOCKS = 16, 4, 1056
+
+#: Of kernels/resize/tile.cu and its gradient: blocks at most, those that an H200 has at once, and
+#: shared memory of one; columns that reach one of dx; columns between the halves, by the itemsize.
+TILE_BLOCKS, TILE_BYTES = 528, 56 * 1024
+SPANS, APART = (3, 4, 8), {2: 2, 4: 0}
 
 #: RESIZE_TABLE of kernels/include/pycnn/resize.cuh.
 TABLE = 1024
@@ -134,6 +140,9 @@ def interpolate(x: View, axes: Axes, shape: Ints, channels_last: bool) -> Plan:
     double = _double("double", x, axes, channels_last, DOUBLE_ROWS[channels_last])
     if double:
         return Plan("interpolate", "double", double, {"y": spec})
+    tiles = () if channels_last else _tiles("tile", x, axes)
+    if tiles:
+        return Plan("interpolate", "tiles", tiles, {"y": spec})
     launches = _strips("resize", x, axes, channels_last, prod(shape))
     return Plan("interpolate", "strips", launches, {"y": spec})
 
@@ -156,6 +165,9 @@ def interpolate_backward(dy: View, axes: Axes, shape: Ints, channels_last: bool)
     double = _double("double_backward", dy, axes, channels_last, DOUBLE_STRIP)
     if double:
         return Plan("interpolate_backward", "double", double, {"dx": spec})
+    tiles = () if channels_last else _tiles("tile_backward", dy, axes)
+    if tiles:
+        return Plan("interpolate_backward", "tiles", tiles, {"dx": spec})
     launches = _strips("resize_backward", dy, axes, channels_last, prod(shape))
     return Plan("interpolate_backward", "strips", launches, {"dx": spec})
 
@@ -197,6 +209,70 @@ def _double(
     arguments = (*buffers, _struct(read, axes, channels_last, h.extent, band))
     grid = (ceil_div(threads, DOUBLE_THREADS), 1, 1)
     return (Launch(kernel, grid, (DOUBLE_THREADS, 1, 1), arguments),)
+
+
+def _tiles(name: str, read: View, axes: Axes) -> tuple[Launch, ...]:
+    """The launch by tiles of planes, where rows do not become fewer and memory has whole pieces."""
+    d, h, w = axes
+    backward = name.endswith("backward")
+    n, c = read.shape[:2]
+    image, channel, _, *steps = read.strides
+    size = numpy_dtype(read.dtype).itemsize
+    wide = w.resized if backward else w.extent
+    rows, columns = (h.extent, w.extent) if backward else (h.resized, w.resized)
+    planes, piece = VECTOR_BYTES // size, VECTOR_BYTES // size // 2
+    maps = h.extent * w.extent, h.resized * w.resized
+    if not (d.extent == d.resized == 1 and size in APART and steps == [wide, 1]):
+        return ()
+    if h.extent > h.resized or columns > THREADS or n * c == 0 or max(n * c, *maps) >= 2**31:
+        return ()
+    even = image == c * channel or n == 1  # planes are a constant stride apart
+    if any(k % piece for k in (*maps, image, channel)) or not (even or c % planes == 0):
+        return ()
+    defines = _defines(read, axes)
+    if backward:
+        first, last = w.ranges
+        span = next((s for s in SPANS if s >= (last - first).max()), None)
+        if span is None:
+            return ()
+        defines = (*defines, ("SPAN", str(span)))
+
+    whole = piece // gcd(columns, piece)
+    for band in (rows, *range((rows - 1) // whole * whole, 0, -whole)):
+        staged = ceil_div(_most_rows(h, band, backward) * wide, piece) * piece + piece + APART[size]
+        taps = columns + band
+        if backward:  # and what reaches each row and column
+            taps += wide + staged // wide
+        shared = VECTOR_BYTES * (staged + band * columns + APART[size]) + 8 * (taps + taps % 2)
+        if shared <= TILE_BYTES:
+            break
+    else:
+        return ()
+    strips = ceil_div(rows, band)
+    turns = ceil_div(ceil_div(n * c, planes) * strips, TILE_BLOCKS)
+    second = backward and round(2 * wide / columns) % 2 == 1  # else 16 threads would meet in banks
+    lanes = ceil_div(columns, WARP) * WARP if second else columns
+    tile = {
+        "staged": staged, "turns": turns, "walk": ceil_div(band, THREADS // lanes),
+        "lanes": lanes, "inverse": ceil_div(2**16, lanes), "second": int(second),
+        "channels": n * c if even else c,
+    }  # fmt: skip
+    kernel = Kernel(f"resize/{name}.cu", f"resize_{name}", defines)
+    arguments = (*_BUFFERS[backward], _struct(read, axes, False, rows, band, tile))
+    blocks = ceil_div(n * c, planes * turns) * strips
+    return (Launch(kernel, (blocks, 1, 1), (THREADS, 1, 1), arguments, shared=shared),)
+
+
+def _most_rows(h: Axis, band: int, backward: bool) -> int:
+    """Rows of what is read that any `band` rows of the result are made from."""
+    if backward:
+        if band >= h.extent or h.numerator <= 0:
+            return h.resized
+        return min(h.resized, int((band + 1) * h.denominator / h.numerator + 6))  # of window()
+    lower, upper, _ = h.taps
+    begins = np.arange(0, h.resized, band)
+    ends = np.minimum(begins + band, h.resized) - 1
+    return int((upper[ends] + 1 - lower[begins]).max())
 
 
 def _defines(read: View, axes: Axes) -> tuple[tuple[str, str], ...]:
@@ -244,15 +320,27 @@ def _strips(
     return (Launch(kernel, (blocks, 1, 1), (THREADS, 1, 1), arguments),)
 
 
-def _struct(read: View, axes: Axes, channels_last: bool, rows: int, band: int) -> np.void:
+#: What struct Resize has for tiles alone.
+_TILE = ("staged", "turns", "walk", "lanes", "inverse", "second")
+
+
+def _struct(
+    read: View,
+    axes: Axes,
+    channels_last: bool,
+    rows: int,
+    band: int,
+    tile: Mapping[str, int] = MappingProxyType({}),
+) -> np.void:
     """struct Resize."""
     n, c = read.shape[:2]
     image, channel, *steps = read.strides
     return struct(
         HEADER, "Resize",
         **{name: axis.struct for name, axis in zip("dhw", axes, strict=True)},
-        outer=n if channels_last else n * c, channels=1 if channels_last else c,
-        inner=c if channels_last else 1, band=band, strips=ceil_div(rows, band), n=image,
+        outer=n if channels_last else n * c, inner=c if channels_last else 1,
+        band=band, strips=ceil_div(rows, band), n=image,
+        **{"channels": 1 if channels_last else c, **dict.fromkeys(_TILE, 0), **tile},
         **{"c": 0, "si": channel} if channels_last else {"c": channel, "si": 0},
         **dict(zip(("sd", "sh", "sw"), steps, strict=True)),
     )  # fmt: skip

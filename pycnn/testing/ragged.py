@@ -81,6 +81,16 @@ def _stretched() -> tuple[Case, ...]:
     )
 
 
+def _tiled() -> tuple[Case, ...]:
+    """Planes of whole pieces, to more rows: 3, 4 and 8 columns of y are made from one of x."""
+    return tuple(
+        Case(f"{mode} by tiles to {columns} columns", {"x": (3, 3, 4, 8)}, settings)
+        for mode, widths in (("nearest", (12, 32, 48)), ("bilinear", (12, 16, 24)))
+        for columns in widths
+        for settings in ({"size": (7, columns), "mode": mode},)
+    )
+
+
 def _doubled() -> tuple[Case, ...]:
     """To twice the size: by one, two and four columns at once, and by pieces of channels."""
     return tuple(
@@ -176,6 +186,7 @@ CASES: dict[str, tuple[Case, ...]] = {
         ),
         Case("planes left out", {"x": (1, 2, 7, 5, 3)}, {"size": (2, 5, 3)}),
         *_stretched(),
+        *_tiled(),
         *_doubled(),
     ),
     "local_response_norm": (

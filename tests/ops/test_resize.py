@@ -8,6 +8,7 @@ import pycnn
 from pycnn.define._resize import COORDINATES
 from pycnn.dtypes import numpy_dtype
 from pycnn.emulator import counting
+from pycnn.plan import resize
 from pycnn.reference.oracle import resize as oracle
 from pycnn.reference.oracle.resize import Resized
 from pycnn.testing import TESTED
@@ -194,7 +195,53 @@ def test_to_every_size(backend, rng, layout, shape, algo, to, mode, dtype):
             (want,) = tested.oracle(chosen, {operand: values}).values()
         for view in (values, view_of(values, "misaligned"), behind(values)):
             described = tested.op.describe({operand: view}, **chosen)
-            assert not n or tested.op.plan(described).algo == algo
+            chosen_algo = tested.op.plan(described).algo
+            assert not n or chosen_algo == algo or (algo, chosen_algo) == ("strips", "tiles")
+            (got,) = tested.invoke(getattr(pycnn, name), {operand: backend.array(view)}, chosen)
+            assert_matches(got, want, dtype, 16, backend)
+
+
+def _channels_apart(values):
+    """Whose images lie further apart than their channels would have it."""
+    n, c, h, w = values.shape
+    wide = np.zeros((n, c + 4, h, w), values.dtype)
+    wide[:, :c] = values
+    return wide[:, :c]
+
+
+#: Planes that fill no block, bands of rows, of which some begin within a piece, more columns than a
+#: warp has, and no row more. Bytes of shared memory so that there are bands, where there can be.
+TILED = [
+    ((3, 5, 20, 6), (31, 8), 2500),
+    ((2, 8, 7, 12), (9, 40), 6000),
+    ((1, 3, 4, 6), (4, 10), 2500),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+@pytest.mark.parametrize(("shape", "to", "space"), TILED)
+@pytest.mark.parametrize("small", [False, True])
+def test_tiles_of_planes(backend, rng, monkeypatch, small, shape, to, space, mode, dtype):
+    """Whole planes and once, and by bands and in turns; vectors, elements, and images apart."""
+    if small:
+        monkeypatch.setattr(resize, "TILE_BYTES", space)
+        monkeypatch.setattr(resize, "TILE_BLOCKS", 1)
+    settings = {"size": to, "mode": mode}
+    for name in ("interpolate", "interpolate_backward"):
+        tested = TESTED[name]
+        case = Case("tiled", {"x": shape}, settings)
+        ((operand, values),) = tested.draw(case, rng, dtype).items()
+        values.flat[-3:] = [INF, NAN, 1]
+        chosen = tested.settings(case)
+        with np.errstate(all="ignore"):
+            (want,) = tested.oracle(chosen, {operand: values}).values()
+        for view in (values, view_of(values, "misaligned"), _channels_apart(values)):
+            plan = tested.op.plan(tested.op.describe({operand: view}, **chosen))
+            if shape[1] == 8 or view.flags.c_contiguous:
+                assert plan.algo == "tiles"
+                v = next(a for a in plan.launches[0].args if isinstance(a, np.void))
+                assert (v["strips"] > 1) == (v["turns"] > 1) == (small and shape[2] != to[0])
             (got,) = tested.invoke(getattr(pycnn, name), {operand: backend.array(view)}, chosen)
             assert_matches(got, want, dtype, 16, backend)
 

@@ -7,28 +7,35 @@ constexpr float LOG2_E = 1.44269504f;
 
 // Elements of a vector as numbers to compute with, an instruction each: of two bfloat16 in a
 // register, each is the upper half of a float. Two of float16 stay in one register until then.
-template <int COUNT>
-__device__ __forceinline__ void unpack(const scalar_t (&from)[COUNT], acc_t (&to)[COUNT]) {
+template <int WORDS, int COUNT>
+__device__ __forceinline__ void unpack_words(const unsigned (&from)[WORDS], acc_t (&to)[COUNT]) {
+    static_assert(WORDS * sizeof(unsigned) == COUNT * sizeof(scalar_t), "all of them");
 #if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 2
-    static_assert(COUNT % 2 == 0, "whole registers");
-    unsigned both[COUNT / 2];
-    memcpy(both, from, sizeof(both));
 #pragma unroll
-    for (int i = 0; i < COUNT / 2; ++i) {
-        to[2 * i] = __uint_as_float(both[i] << 16);
-        to[2 * i + 1] = __uint_as_float(both[i] & 0xffff0000u);
+    for (int i = 0; i < WORDS; ++i) {
+        to[2 * i] = __uint_as_float(from[i] << 16);
+        to[2 * i + 1] = __uint_as_float(from[i] & 0xffff0000u);
     }
 #elif PYCNN_JOIN(PYCNN_IS_, SCALAR) == 1
-    static_assert(COUNT % 2 == 0, "whole registers");
-    unsigned both[COUNT / 2];
-    memcpy(both, from, sizeof(both));
 #pragma unroll
     for (int i = 0; i < COUNT; ++i)
-        to[i] = to_acc(__ushort_as_half(static_cast<unsigned short>(both[i / 2] >> i % 2 * 16)));
+        to[i] = to_acc(__ushort_as_half(static_cast<unsigned short>(from[i / 2] >> i % 2 * 16)));
 #else
-#pragma unroll
-    for (int i = 0; i < COUNT; ++i) to[i] = to_acc(from[i]);
+    memcpy(to, from, sizeof(from));
 #endif
+}
+
+template <int COUNT>
+__device__ __forceinline__ void unpack(const scalar_t (&from)[COUNT], acc_t (&to)[COUNT]) {
+    if constexpr (sizeof(scalar_t) == 2) {
+        static_assert(COUNT % 2 == 0, "whole registers");
+        unsigned both[COUNT / 2];
+        memcpy(both, from, sizeof(both));
+        unpack_words(both, to);
+    } else {
+#pragma unroll
+        for (int i = 0; i < COUNT; ++i) to[i] = to_acc(from[i]);
+    }
 }
 
 // Whether two elements in a register are compared at once.

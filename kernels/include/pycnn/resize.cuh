@@ -72,7 +72,10 @@ struct Resize {
     ResizeAxis d, h, w;
     index_t outer, channels;          // images times channels, and channels among them
     index_t inner;                    // channels that are neighbours in memory: NHWC
-    index_t band, strips;             // rows of the result that a thread walks down; how often
+    index_t band, strips;             // rows of the result of a thread, or of a tile; how often
+    index_t staged, turns;            // of tiles: columns that half the planes have; how often a block
+    index_t walk, lanes, inverse;     // rows of a thread; threads side by side, 2^16 divided by them
+    index_t second;                   // whether the first half of these has every second column
     index_t n, c, sd, sh, sw, si;     // strides of what is read
 
     __device__ __forceinline__ index_t image(index_t o) const {
@@ -88,6 +91,20 @@ constexpr int RESIZE_LANES = 16 / sizeof(scalar_t);
 __device__ __forceinline__ void fill_taps(Tap* table, const ResizeAxis& axis, int first, int last) {
     for (int o = first + static_cast<int>(threadIdx.x); o < last; o += RESIZE_THREADS)
         table[o - first] = axis.tap(o);
+}
+
+// Of elements [begin, begin + count) of x the first of `many` taps that reaches each, and the one behind
+// the last: both ends of a tap never go back. By all threads of the block.
+template <int THREADS>
+__device__ __forceinline__ void fill_reach(const Tap* taps, int many, int begin, int count, int* first,
+                                           int* last) {
+    for (int o = static_cast<int>(threadIdx.x); o <= many; o += THREADS) {
+        int i = o ? taps[o - 1].upper() + 1 - begin : 0, j = o ? taps[o - 1].lower - begin : 0;
+        const int upper = o < many ? taps[o].upper() - begin : count;
+        const int lower = o < many ? taps[o].lower - begin : count;
+        for (i = i > 0 ? i : 0; i <= upper && i < count; ++i) first[i] = o;
+        for (j = j > 0 ? j : 0; j < lower && j < count; ++j) last[j] = o;
+    }
 }
 
 template <bool LARGE>
