@@ -8,7 +8,8 @@
 // Traffic    |dy| + |dx| bytes; |dy| - |dx| additions
 // Range      any extents, 64-bit index arithmetic; pad_backward_rows fewer than 2^31 rows and columns;
 //            deterministic: copies in the order of dy
-// Siblings   pad_backward_rows moves rows as they are, as nearly every element has one copy, and sums
+// Siblings   pad_backward_planes.cu: two axes, in whose planes at most two positions stand for an element
+//            along each. pad_backward_rows moves rows as they are, as nearly every element has one copy, and sums
 //            up the others once more. pad_backward_direct takes rows that shared memory does not
 //            hold, those that are cropped, and more than the other counts
 // Source     the transposed map of torch.nn.functional.pad

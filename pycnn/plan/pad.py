@@ -26,6 +26,11 @@ LEAST, MOST, MOST_BYTES, MOST_BACKWARD, BLOCKS = 2048, 8192, 24576, 4096, 800
 
 SECTOR_BYTES = 32
 
+#: Of pad_backward_planes.cu: threads of a block, elements of a plane of dy that keep them busy, and
+#: bytes of one at most.
+PLANES = "movement/pad_backward_planes.cu"
+PLANES_THREADS, LEAST_PLANE, MOST_PLANE_BYTES, VECTOR_BYTES = 128, 1024, 48 * 1024, 16
+
 #: In the order of enum PaddingMode.
 MODES = ("constant", "reflect", "replicate", "circular")
 
@@ -138,6 +143,9 @@ def pad_backward(dy: View, axes: Sequence[Axis], mode: str) -> Plan:
     spec = ArraySpec(tuple(axis.extent for axis in axes), numpy_dtype(dy.dtype))
     size = spec.dtype.itemsize
     merged, strides = _merge(axes, dy.strides)
+    planes = _by_planes(merged, strides, mode, dy.dtype)
+    if planes:
+        return Plan("pad_backward", "planes", planes, {"dx": spec})
     row = merged[-1]
     outer = [axis.extent for axis in merged[:-1]]
     rows = prod(outer)
@@ -161,6 +169,48 @@ def pad_backward(dy: View, axes: Sequence[Axis], mode: str) -> Plan:
             per_block and per_block * row.extent * size + SECTOR_BYTES,
         ),
         {"dx": spec},
+    )  # fmt: skip
+
+
+def _by_planes(merged: Sequence[Axis], strides: Ints, mode: str, dtype: str) -> tuple[Launch, ...]:
+    """The launch by planes of dy, where they fit and an axis folds at most once."""
+    outer, plane = merged[:-2], merged[-2:]
+    if len(plane) < 2 or len(outer) > 1 or any(not axis.is_plain for axis in outer):
+        return ()
+    rows, columns = (_folded_axis(axis, mode) for axis in plane)
+    planes, wide = prod(axis.extent for axis in outer), plane[1].padded
+    count = plane[0].padded * wide
+    shared = count * numpy_dtype(dtype).itemsize + VECTOR_BYTES
+    whole = strides[-2:] == (wide, 1) and 0 < planes < 2**31
+    if rows is None or columns is None or not whole:
+        return ()
+    if count < LEAST_PLANE or shared > MOST_PLANE_BYTES:
+        return ()
+    stride = strides[0] if outer else count
+    params = struct(PLANES, "FoldedPlanes", stride=stride, rows=rows, columns=columns)
+    kernel = Kernel(PLANES, "pad_backward_planes", (("SCALAR", SCALAR[dtype]),))
+    arguments = (Buffer("dy"), Buffer("dx"), params)
+    block = (PLANES_THREADS, 1, 1)
+    return (Launch(kernel, (planes, 1, 1), block, arguments, shared=shared),)
+
+
+def _folded_axis(axis: Axis, mode: str) -> np.void | None:
+    """struct FoldedAxis, where at most two positions stand for any element."""
+    n, before, after = axis.extent, axis.before, axis.after
+    last, sign = n - 1, -1 if mode == "reflect" else 1
+    if mode == "reflect":  # first, count, and what sign * element is added to
+        edges = (1, before, before), (last - after, after, before + 2 * last)
+    elif mode == "circular":
+        edges = (0, after, before + n), (n - before, before, before - n)
+    else:
+        edges = (0, before, 0), (last, after, before + after)
+    apart = edges[0][0] + edges[0][1] <= edges[1][0]
+    if min(before, after) < 0 or not apart or (mode == "replicate" and max(before, after) > 1):
+        return None
+    return struct(
+        PLANES, "FoldedAxis",
+        extent=n, padded=axis.padded, before=before, sign=sign,
+        edge=[struct(PLANES, "Edge", first=f, count=c, other=o) for f, c, o in edges],
     )  # fmt: skip
 
 

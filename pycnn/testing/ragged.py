@@ -189,6 +189,10 @@ CASES: dict[str, tuple[Case, ...]] = {
         *_tiled(),
         *_doubled(),
     ),
+    "pad": tuple(
+        Case(f"planes, {mode}", {"x": (2, 3, 31, 37)}, {"padding": (1, 1, 1, 0), "mode": mode})
+        for mode in ("reflect", "replicate", "circular")
+    ),
     "local_response_norm": (
         Case("pieces of rows", {"x": (2, 7, 3, 24)}, {"size": 5}),
         Case("odd rows", {"x": (2, 7, 3, 5)}, {"size": 5}),

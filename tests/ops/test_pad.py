@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from op_checks import far_apart, numeric_gradient, refused_on_both
+from op_checks import far_apart, numeric_gradient, refused_on_both, view_of
 
 import pycnn
 from pycnn.dtypes import numpy_dtype
@@ -124,6 +124,36 @@ def test_gradient_of_few_elements_that_have_many_copies(rng, mode):
         with pycnn.use_backend("emulator", checked=True):
             dx = pycnn.pad_backward(dy, (*pads[2], *pads[1]), mode)
         np.testing.assert_array_equal(dx, oracle.pad_backward(dy, pads, mode))
+
+
+#: (C, H, W) and padding of rows and of columns; the first with rows of whole vectors.
+PLANES = [
+    ((2, 29, 40), (1, 1), (1, 1)),
+    ((3, 37, 31), (1, 0), (0, 1)),
+    ((1, 33, 35), (1, 1), (0, 0)),
+]
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(("shape", "rows", "columns"), PLANES)
+def test_planes_of_the_gradient(rng, shape, rows, columns, mode, dtype):
+    """Aligned, an element behind that, and planes apart; infinity spreads to one element alone."""
+    if mode != "replicate":  # of which at most two stand for one
+        rows, columns = ([3 * p for p in pads] for pads in (rows, columns))
+    c, height, width = shape[0], shape[1] + sum(rows), shape[2] + sum(columns)
+    dy = rng.integers(-9, 9, (c, height, width)).astype(numpy_dtype(dtype))
+    dy[0, 0, 0], dy[0, height // 2, 1] = INF, NAN
+    want = oracle.pad_backward(dy, [(0, 0), rows, columns], mode)
+    apart = np.zeros((c, height + 1, width), dy.dtype)
+    apart[:, :-1] = dy
+    for view in (dy, view_of(dy, "misaligned"), apart[:, :-1]):
+        with pycnn.use_backend("emulator", checked=True), counting() as log:
+            dx = pycnn.pad_backward(view, (*columns, *rows), mode)
+        np.testing.assert_array_equal(dx.astype(np.float64), want)
+        ((launch, counters),) = log.launches
+        assert launch == "pad_backward_planes"
+        assert counters.global_load_requests <= dy.nbytes / 512 + 24 * c  # ends go one by one
 
 
 X = np.zeros((2, 3, 4), np.float32)

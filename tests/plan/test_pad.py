@@ -26,6 +26,9 @@ def test_every_plan_is_sound(width, mode, dtype):
     axes = [Axis(2), Axis(5, 2, 1), Axis(width, around, around)]
     for plan, inputs in plans(axes, mode, dtype):
         assert_sound(plan, inputs)
+        if plan.algo == "planes":
+            assert (width, inputs) == (300, {"dy"})
+            continue
         assert plan.algo == ("rows" if width < 4096 else "direct")
         v, spec = struct(plan), next(iter(plan.outputs.values()))
         assert v["rows"] * v["row"]["extent_y" if inputs == {"x"} else "extent_x"] == np.prod(
@@ -50,6 +53,32 @@ def test_axes_that_are_not_padded_are_merged():
 def test_blocks_take_whole_planes():
     v = struct(next(plans([Axis(64), Axis(28, 1, 1), Axis(28, 1, 1)], "constant"))[0])
     assert v["rows_per_block"] == 60
+
+
+@pytest.mark.parametrize(
+    ("mode", "around", "taken"),
+    [
+        ("reflect", (13, 13), True),  # the middle of 29 has no second position
+        ("reflect", (14, 14), False),
+        ("circular", (14, 15), True),
+        ("circular", (15, 15), False),
+        ("replicate", (1, 1), True),
+        ("replicate", (2, 1), False),
+    ],
+)
+def test_planes_where_two_positions_stand_for_an_element(mode, around, taken):
+    for axes in ([Axis(29, *around), Axis(40, 1, 1)], [Axis(40, 1, 1), Axis(29, *around)]):
+        ((plan, _),) = list(plans([Axis(6), *axes], mode))[1:]
+        assert (plan.algo == "planes") == taken
+    few, more = Axis(20, 1, 1), Axis(40, 1, 1)
+    for axes, algo in (
+        ([Axis(6), few, few], "rows"),
+        ([Axis(6), more, Axis(280, 1, 1)], "planes"),
+        ([Axis(6), more, Axis(300, 1, 1)], "rows"),
+        ([Axis(6, 1, 1), more, more], "rows"),
+        ([more, more], "planes"),
+    ):
+        assert list(plans(axes, mode))[1][0].algo == algo
 
 
 def test_what_is_cropped_is_not_read():
