@@ -15,9 +15,9 @@
 // variant TAPS = 1, 2
 #include <pycnn/resize_tile.cuh>
 
-constexpr int THREADS = 256;
+constexpr int THREADS = 256, RESIDENT = TAPS == 2 ? 4 : 1;  // blocks at once: 64 registers
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
 resize_tile(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Resize v) {
     extern __shared__ __align__(16) unsigned char shared[];
     const int width = static_cast<int>(v.w.extent_x);
