@@ -34,7 +34,7 @@ struct MergeParams {
     double eps, momentum;
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1)
+extern "C" __global__ void __launch_bounds__(THREADS, 2)
 moments_planes(const scalar_t* __restrict__ x, Moments* __restrict__ parts, Planes<1> p) {
     __shared__ Moments shared[WARPS];
     const scalar_t* const operand[1] = {x};
@@ -47,17 +47,29 @@ moments_planes(const scalar_t* __restrict__ x, Moments* __restrict__ parts, Plan
             constexpr int N = run.VECTORS;
             Vec vec[N];
             run.load(plane[0], p.along, 0, vec);
-            acc_t value[N][VEC_SIZE];
+            // Differences from one of them: no more than log2(N * VEC_SIZE) bits go.
+            Moments few = {};
+            acc_t sum = 0;
 #pragma unroll
-            for (int r = 0; r < N; ++r) unpack(vec[r].at, value[r]);
-            if (N > 1 && run.has(0) && run.has(N - 1)) {
-                acc_t all[N * VEC_SIZE];
-                memcpy(all, value, sizeof(all));
-                mine.add_of<N * VEC_SIZE, true>(all, 0, unit);
-                return;
+            for (int r = 0; r < N; ++r) {
+                if (!run.has(r)) continue;
+                acc_t value[VEC_SIZE];
+                unpack(vec[r].at, value);
+#pragma unroll
+                for (int k = 0; k < VEC_SIZE; ++k) {
+                    if (!run.has(r, k)) continue;
+                    if ((N == 1 || k == 0) && few.count == 0) few.pivot = value[k] * unit;
+                    if (N == 1) few.count += 1;
+                    const acc_t off = value[k] * unit - few.pivot;
+                    sum += off;
+                    few.squares += off * off;
+                }
+                if (N > 1) few.count += VEC_SIZE;
             }
-#pragma unroll
-            for (int r = 0; r < N; ++r) mine.add(value[r], run.there(r), unit);
+            if (few.count == 0) return;
+            few.mean = sum / few.count;
+            few.squares -= sum * few.mean;
+            mine.merge(few);
         });
         mine = merge_block(mine, shared);
         if (pass == 1 || mine.fits()) break;  // all threads have the same bits

@@ -112,10 +112,10 @@ __device__ __forceinline__ bool all_aligned(const scalar_t* const (&operand)[OPE
 
 // What a thread asks for at once of a plane, in body() of each_of_set: where planes are whole vectors
 // throughout, which is known by shape and strides, several of them, `stride` elements apart; else a Batch.
-// Of three operands that are read two, as registers of two blocks allow.
+// As many as registers of two blocks allow: of one operand, a sum, eight, of three that are read two.
 template <bool WHOLE, int ALL>
 struct Run {
-    static constexpr int VECTORS = !WHOLE ? 1 : ALL < 4 ? 4 : 2;
+    static constexpr int VECTORS = !WHOLE ? 1 : ALL == 1 ? 8 : ALL < 4 ? 4 : 2;
     Batch batch;
     index_t stride;
     bool aligned;  // every address is; else vectors come and go one element at a time
@@ -125,9 +125,6 @@ struct Run {
         return !WHOLE || (first(r) >= batch.begin && first(r) < batch.end);
     }
     __device__ __forceinline__ bool has(int, int k) const { return WHOLE || batch.has(k); }
-    __device__ __forceinline__ unsigned there(int r) const {
-        return !WHOLE ? batch.there() : has(r) ? (1u << VEC_SIZE) - 1 : 0;
-    }
 
     template <int OPERANDS>
     __device__ __forceinline__ void load(const scalar_t* from, const Strided<OPERANDS>& v,

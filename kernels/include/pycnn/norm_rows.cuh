@@ -166,9 +166,12 @@ __device__ __forceinline__ void merge_rows(const RowThread<OPERANDS>& t, State* 
     const auto number = [&](int set) { return (t.first_set() + set) * gridDim.y + blockIdx.y; };
     __syncthreads();
     const int shares = columns >= THREADS ? 1 : THREADS / columns;  // of the rows, first apart
-    for (int i = threadIdx.x; shares > 1 && i < columns * shares; i += THREADS)
+    for (int i = threadIdx.x; shares > 1 && i < columns * shares; i += THREADS) {
+        State all = shared[i];
         for (int y = i / columns + shares; y < t.groups; y += shares)
-            shared[i].merge(shared[y * columns + i % columns]);
+            all.merge(shared[y * columns + i % columns]);
+        shared[i] = all;
+    }
     if (shares > 1) __syncthreads();
     const int parts = shares > 1 && shares < t.groups ? shares : t.groups;
     for (int slot = threadIdx.x; slot < columns; slot += THREADS) {
@@ -206,11 +209,13 @@ template <int OPERANDS, typename Make>
 __device__ __forceinline__ void per_channel(const RowThread<OPERANDS>& t, Coefficients* shared,
                                             Coefficients (&mine)[VEC_SIZE], Make make) {
     const int sets = t.sets(), spread = static_cast<int>(t.p.spread);
-    for (int set = threadIdx.x; set < sets; set += THREADS) shared[set] = make(t.first_set() + set);
+    for (int set = threadIdx.x; set < sets; set += THREADS)
+        shared[spread > 1 ? set : t.slot_of(set)] = make(t.first_set() + set);
     __syncthreads();
 #pragma unroll
     for (int k = 0; k < VEC_SIZE; ++k)
-        if (t.y < t.groups && t.has(k)) mine[k] = shared[spread > 1 ? t.in_tile(k) / spread : t.in_tile(k)];
+        if (t.y < t.groups && t.has(k))
+            mine[k] = shared[spread > 1 ? t.in_tile(k) / spread : t.slot(k)];
 }
 
 // Moments of the columns of a thread, by way of its states in shared memory: sums and sums of
