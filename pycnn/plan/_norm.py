@@ -39,7 +39,7 @@ class Walk:
     Attributes
     ----------
     name : str
-        End of the entries' names: ``planes`` or ``rows``.
+        End of the entries' names: ``planes``, ``rows``, or ``few``: of apply.cu alone.
     grid, block : (int, int, int)
     parameters : numpy.void
         struct Planes or Rows.

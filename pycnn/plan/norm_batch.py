@@ -26,6 +26,7 @@ from pycnn.plan._norm import (
 from pycnn.plan._strided import Ints, row_major
 from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Launch, Plan
 from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 Views = Mapping[str, View]
 Specs = dict[str, ArraySpec]
@@ -35,6 +36,9 @@ Specs = dict[str, ArraySpec]
 Statistics = tuple[str, str | None, str | None]
 
 RUNNING = ("running_mean", "running_var")
+
+#: Vectors of x beyond which a block works out what its channels are computed with.
+MOST_FEW = 2**20
 
 #: Numbers of a partial result.
 MOMENTS, PAIR = 4, 2
@@ -81,9 +85,30 @@ def fixed_statistics(views: Views, dtype: str, channels: Channels, op: str = "ba
     launches: tuple[Launch, ...] = ()
     w = None
     if prod(x.shape):
-        w = walked(x.shape, [x.strides, row_major(x.shape)], dtype, channels, reduced=False)
+        w = _few(x, dtype, channels) or walked(
+            x.shape, [x.strides, row_major(x.shape)], dtype, channels, reduced=False
+        )
         launches = (_apply(views, dtype, channels, w, "running_mean", "running_var", None),)
     return _plan(op, w, launches, outputs, {})
+
+
+def _few(x: View, dtype: str, channels: Channels) -> Walk | None:
+    """Few contiguous rows of whole vectors, of channels or maps that are none: four a thread."""
+    number, *rest = channels_first(x.shape, channels.layout)[1:]
+    width = _norm.VECTOR_BYTES // numpy_dtype(dtype).itemsize
+    spread = prod(rest) if channels.layout == "NCHW" else 1
+    columns = number * spread
+    whole = columns % width == 0 and x.strides == row_major(x.shape)
+    maps = spread == 1 or (spread > width and spread % width)
+    if not (whole and maps and channels.of_batch and prod(x.shape) <= MOST_FEW * width):
+        return None
+    rows, vectors = prod(x.shape) // columns, columns // width
+    groups = ceil_div(rows, _norm.ROWS)
+    parameters = struct(
+        "norm/apply.cu", "Vectors", vectors=vectors, spread=spread, rows=rows, groups=groups
+    )
+    grid, block = (ceil_div(groups * vectors, _norm.THREADS), 1, 1), (_norm.THREADS, 1, 1)
+    return Walk("few", grid, block, parameters, number, 1)
 
 
 def own_statistics(

@@ -126,6 +126,7 @@ BY_VECTORS = {
     ("pool", "channels"): (2.9, 1.05),
     ("resize", "double"): (3.5, 1.2),
     ("norm", "rows by vectors"): (2.4, 1.05),
+    ("norm", "few"): (2.1, 1.05),  # parameters, by every thread
     ("movement", "strips"): (1.2, 1.15),
     ("movement", "rows"): (1.4, 1.05),  # a gradient reads edges once more
 }

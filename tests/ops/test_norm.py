@@ -320,6 +320,35 @@ def test_every_barrier_of_the_pass_is_missed(rng, monkeypatch, launch, old, new)
         run_broken(plan.launches[launch], views | made, old, new)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("layout", "shape"),
+    [("NCHW", (5, 8, 3, 7)), ("NCHW", (9, 24)), ("NHWC", (2, 5, 7, 24)), ("NHWC", (1, 3, 3, 8))],
+)
+def test_statistics_given_for_few_rows(backend, rng, layout, shape, dtype):
+    """Parameters of either type, apart, and none; NaN, infinity, and far values. Aligned or not."""
+    kind, axis = numpy_dtype(dtype), LAYOUTS[layout]
+    x = rng.standard_normal(shape).astype(kind)
+    x.flat[0], x.flat[-1] = NAN, INF
+    number = shape[axis]
+    wide = rng.uniform(0.5, 2, (4, number)).astype("f8" if dtype == "float64" else "f4")
+    if dtype in ("bfloat16", "float32"):
+        wide[1, 1] = 1e38
+        np.moveaxis(x, axis, 0)[1] *= kind.type(1e19)
+    op = TESTED["batch_norm"].op
+    for given in (wide, wide.astype(kind), view_of(wide, "strided"), wide[:2]):
+        mean, var, *affine = given
+        named = dict(zip(("weight", "bias"), affine, strict=False))
+        own = [affine[i] if affine else None for i in range(2)]
+        want = oracle.batch_norm(x, mean, var, *own, axis, 1e-3)
+        for view in (x, view_of(x, "misaligned")):
+            views = {"x": view, "running_mean": mean, "running_var": var, **named}
+            assert op.plan(op.describe(views, layout=layout)).algo == "few"
+            views = {n: backend.array(a) for n, a in views.items()}
+            got = pycnn.batch_norm(**views, layout=layout, eps=1e-3)
+            assert_matches(got, want, dtype, 1, backend)
+
+
 #: Layout and shape: a tile of channels that is short, maps of no whole vectors and of some, a
 #: vector of channels, and several vectors a thread.
 SMALL = [
@@ -436,6 +465,7 @@ def test_rows_and_groups_move_little_more_than_they_must(rng, dtype):
         ("layer_vectors", "group_vectors_long", 640, 1),
         ("layer_gradient", "layer_gradient_block", 512, 1),
         ("group_rows", "group_rows", 256, 2),
+        ("apply", "norm_few", 256, 3),
         ("small", "small_forward", 256, 2),
         ("small", "small_backward", 256, 2),
     ],

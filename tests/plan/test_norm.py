@@ -133,6 +133,39 @@ def test_channels_of_a_block(shape, layout, fit, dtype, vectors):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
+    ("shape", "layout", "few"),
+    [
+        ((16, 2048, 7, 7), "NCHW", True),
+        ((16, 7, 7, 2048), "NHWC", True),
+        ((9, 24), "NCHW", True),
+        ((2, 3, 5, 24), "NHWC", True),
+        ((5, 24, 3, 7), "NCHW", True),
+        ((32, 64, 112, 112), "NCHW", False),  # planes
+        ((32, 112, 112, 64), "NHWC", False),  # many
+        ((2, 3, 7, 7), "NCHW", False),  # no whole vectors
+        ((2, 5, 7, 3), "NHWC", False),
+        ((HUGE, 3, 2), "NCHW", False),
+    ],
+)
+def test_few_rows_are_a_thread_each(shape, layout, few, dtype):
+    number = shape[-1] if layout == "NHWC" else shape[1]
+    views = {"x": view(shape, dtype)}
+    views |= dict.fromkeys(("running_mean", "running_var"), view((number,), dtype))
+    plan = norm_batch.fixed_statistics(views, dtype, Channels(layout))
+    assert_sound(plan, set(views))
+    assert (plan.algo == "few") == few
+    if few:
+        p, width = struct(plan), 16 // {"float16": 2, "float32": 4, "float64": 8}[dtype]
+        assert int(p["vectors"]) * int(p["rows"]) * width == prod(shape)
+        assert p["groups"] * 4 >= p["rows"] > (p["groups"] - 1) * 4
+        assert plan.launches[0].grid[0] * 256 >= p["groups"] * p["vectors"]
+        views["x"] = View(shape, (2 * prod(shape), *row_major(shape)[1:]), dtype)
+        plan = norm_batch.fixed_statistics(views, dtype, Channels(layout))
+        assert plan.algo != "few"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
     ("shape", "groups", "archs"),
     [
         ((32, 56, 56, 256), 32, ("sm_80", "sm_90a", "sm_100a")),
