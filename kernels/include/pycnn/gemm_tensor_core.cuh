@@ -65,36 +65,42 @@ public:
     // Begins to copy the tile from k on, where `left` remain of it. Zeros beyond the matrix.
     template <bool WHOLE_CHUNKS>
     __device__ __forceinline__ void start(scalar_t* tile, index_t k, index_t left) {
-        const int extent_k = static_cast<int>(left < BLK_K ? left : BLK_K);
+        const auto to = [](int c) {
+            return Layout::at(row(), chunk()) + c * ROW_STEP * Layout::CHUNKS * CHUNK;
+        };
+        if constexpr (WHOLE_CHUNKS) {
 #pragma unroll
-        for (int c = 0; c < COUNT; ++c) {
-            const int to = Layout::at(row(), chunk()) + c * ROW_STEP * Layout::CHUNKS * CHUNK;
-            if constexpr (WHOLE_CHUNKS) {
+            for (int c = 0; c < COUNT; ++c) {
                 // One instruction an address, of 32-bit factors.
                 const int stride = K_MAJOR ? sizeof(scalar_t) : int(stride_k) * int(sizeof(scalar_t));
                 const auto at = reinterpret_cast<const char*>(from[c]) +
                                 static_cast<index_t>(static_cast<int>(k)) * stride;
                 const bool exists =
                     K_MAJOR ? chunk() * CHUNK < left : (row() + c * ROW_STEP < left) & (inside_mn > 0);
-                copy_async<16>(tile + to, at, exists);
-            } else {
-                const int of_row = row() + c * ROW_STEP < extent_k ? inside_mn : 0;
-                const int count = K_MAJOR ? inside(extent_k) : of_row;
-                constexpr int PART = 4;  // a whole chunk of 16 bits in registers would spill
-                const index_t stride = K_MAJOR ? stride_k : stride_mn;
+                copy_async<16>(tile + to(c), at, exists);
+            }
+            return;
+        }
+        const int extent_k = static_cast<int>(left < BLK_K ? left : BLK_K);
+        constexpr int PART = 4;  // all elements in registers would spill
+        const index_t stride = K_MAJOR ? stride_k : stride_mn;
 #pragma unroll 1
-                for (int part = 0; part < CHUNK; part += PART) {
-                    // Every eight threads meet half of the banks, the next eight the other half.
-                    const int first = part ^ (threadIdx.x / 8 * PART & (CHUNK - 1));
-                    scalar_t few[PART];
+        for (int part = 0; part < CHUNK; part += PART) {
+            // Every eight threads meet half of the banks, the next eight the other half.
+            const int first = part ^ (threadIdx.x / 8 * PART & (CHUNK - 1));
 #pragma unroll
-                    for (int e = 0; e < PART; ++e)
-                        few[e] = first + e < count ? from[c][(first + e) * stride] : from_acc(0);
-                    store_vector(nth_vector<PART>(tile, (to + first) / PART), few);
-                }
-                from[c] += BLK_K * stride_k;
+            for (int c = 0; c < COUNT; ++c) {
+                const int of_row = row() + c * ROW_STEP < extent_k ? inside_mn : 0;
+                const int count = (K_MAJOR ? inside(extent_k) : of_row) - first;
+                scalar_t few[PART];
+#pragma unroll
+                for (int e = 0; e < PART; ++e)
+                    few[e] = e < count ? from[c][(first + e) * stride] : from_acc(0);
+                store_vector(nth_vector<PART>(tile, (to(c) + first) / PART), few);
             }
         }
+#pragma unroll
+        for (int c = 0; c < COUNT; ++c) from[c] += BLK_K * stride_k;
     }
 
     // Whether all chunks are aligned, none is partly inside the matrix, and 32 bits are enough.
