@@ -20,9 +20,8 @@ TEAMS, CHUNKS = (8, 16, 32), 2
 #: Of dx at stride 2 with channels last, where a lane has a channel, and WIDE columns.
 LANES, WIDE = 32, 14
 
-#: Rows of outputs in a strip: each loads a few rows of x more, and fewer strips fill a GPU less.
-#: Gradients of the weight store sums; and those of x have two rows for one of dy.
-ROWS_OF_WEIGHT, ROWS_OF_INPUT = 28, 28
+#: Rows of dx in a strip: each loads a row of dy more, and fewer strips fill a GPU less.
+ROWS_OF_INPUT = 28
 
 #: Threads of a multiprocessor, and outputs for each of them below which ``direct``, which has a
 #: thread an output, is predicted to be faster (docs/model.md). Not yet measured on a GPU.
@@ -63,12 +62,8 @@ def backward_weight(problem: Problem) -> Plan:
     """dweight: sums over strips of rows, then the sum of these in their order."""
     _require(problem)
     size = problem.groups * problem.taps
-    if problem.x.channels_last:
-        launch, parts = depthwise_channels.backward_weight(problem)
-    else:
-        parts = problem.x.shape[0] * prod(_strips(problem, ROWS_OF_WEIGHT)[:2])
-        arguments = (Buffer("dy"), Buffer("x"), Buffer("partial"))
-        launch = _launch(problem, "_weight", ROWS_OF_WEIGHT, arguments)
+    of = depthwise_channels if problem.x.channels_last else depthwise_planes
+    launch, parts = of.backward_weight(problem)
     added = add_parts(problem, "partial", "dweight", parts, size)
     workspace = {"partial": problem.sums(parts * size)}
     return planned(problem, "dweight", problem.weight.shape, (launch, added), workspace)

@@ -101,19 +101,25 @@ def backward_weight(problem: Problem) -> tuple[Launch, int]:
     rows = strip(problem, across, most * teams)
     units = across * ceil_div(height, rows)
     parts = min(most, ceil_div(units, teams))
-    if units + most * teams >= 2**31:
-        raise Unsupported(f"{units} strips of rows; allowed: fewer than 2^31")
-    values = struct(
-        "pycnn/depthwise_strips.cuh", "TeamParams",
-        strip=params(problem, rows, whole(problem)), lanes=lanes, parts=parts, units=units,
-    )  # fmt: skip
-    launch = Launch(
-        Kernel("conv/depthwise_nhwc_weight.cu", "depthwise_nhwc_weight", defines(problem)),
-        flat_grid(groups * parts, 1, "the parts of sums"),
+    kernel = Kernel("conv/depthwise_nhwc_weight.cu", "depthwise_nhwc_weight", defines(problem))
+    counts = {"lanes": lanes, "parts": parts, "units": units}
+    return sums(problem, kernel, groups * parts, rows, whole(problem), **counts), parts
+
+
+def sums(
+    problem: Problem, kernel: Kernel, blocks: int, rows: int, vectors: bool, **counts: int
+) -> Launch:
+    """Parts of the gradient of the weight, whose TeamParams have these counts."""
+    if counts["units"] + blocks * THREADS >= 2**31:
+        raise Unsupported(f"{counts['units']} strips of rows; allowed: fewer than 2^31")
+    strips = params(problem, rows, vectors)
+    values = struct("pycnn/depthwise_strips.cuh", "TeamParams", strip=strips, **counts)
+    return Launch(
+        kernel,
+        flat_grid(blocks, 1, "the parts of sums"),
         (THREADS, 1, 1),
         (Buffer("dy"), Buffer("x"), Buffer("partial"), values),
     )
-    return launch, parts
 
 
 def defines(problem: Problem) -> tuple[tuple[str, str], ...]:

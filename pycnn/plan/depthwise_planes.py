@@ -1,7 +1,7 @@
 """Depthwise convolution of columns that are neighbours: kernels/conv/depthwise.cu."""
 
 from pycnn.plan.conv_problem import Problem, Unsupported, flat_grid
-from pycnn.plan.depthwise_channels import THREADS, defines, kind, params, strip
+from pycnn.plan.depthwise_channels import PARTS, THREADS, defines, kind, params, strip, sums
 from pycnn.runtime.plan import Argument, Kernel, Launch
 from pycnn.runtime.target import target
 from pycnn.shapes import ceil_div
@@ -9,8 +9,10 @@ from pycnn.shapes import ceil_div
 #: Bytes of a vector of columns, by bytes of an element.
 VECTORS = {2: (16, 8, 4), 4: (16,), 8: ()}
 
-#: Blocks of a multiprocessor, by bytes of an element, side of the filter and stride.
+#: Blocks of a multiprocessor, by bytes of an element, side of the filter and stride; and in the
+#: gradient of the weight.
 BLOCKS = (7, 8, 4, 5, 7, 8, 5, 6, 5, 5, 3, 3)
+RESIDENT = (5, 5, 3, 3, 6, 6, 3, 3, 3, 3, 2, 2)
 
 
 def vector(problem: Problem) -> int:
@@ -60,3 +62,24 @@ def forward(problem: Problem, arrays: tuple[Argument, ...], finish: Argument) ->
         (THREADS, 1, 1),
         (*arrays, params(problem, rows, False), finish),
     )
+
+
+def backward_weight(problem: Problem) -> tuple[Launch, int]:
+    """Sums of dy and x, and how many parts of the result they are.
+
+    Raises
+    ------
+    Unsupported
+        As `forward`.
+    """
+    n, channels, height, width = problem.y.shape
+    size = vector(problem)
+    across = n * ceil_div(width, columns(problem, size))
+    most = max(1, PARTS * RESIDENT[kind(problem)] // channels)
+    rows = strip(problem, across, most * THREADS)
+    units = across * ceil_div(height, rows)
+    parts = min(most, ceil_div(units, THREADS))
+    macros = (*defines(problem), ("BYTES", str(size)))
+    kernel = Kernel("conv/depthwise_weight.cu", "depthwise_weight", macros)
+    counts = {"lanes": 1, "parts": parts, "units": units}
+    return sums(problem, kernel, channels * parts, rows, False, **counts), parts

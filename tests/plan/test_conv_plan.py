@@ -348,7 +348,7 @@ def test_strips_of_channels_fill_whole_waves():
             ("include/pycnn/depthwise_channels.cuh", "conv/depthwise_nhwc_weight.cu"),
             4,
         ),
-        (depthwise_planes, ("conv/depthwise.cu",), 1),
+        (depthwise_planes, ("conv/depthwise.cu", "conv/depthwise_weight.cu"), 2),
     ],
 )
 def test_constants_of_strips_are_those_of_the_kernels(planner, files, count):
