@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from statistics import geometric_mean
 
 import pytest
 
@@ -87,3 +88,10 @@ def test_ptx_of_tritons_is_there_for_every_launch():
 def test_no_result_names_a_place_of_the_machine_it_was_made_on(file):
     texts = re.findall(r'"([^"]*)"', file.read_text())
     assert [text for text in texts if re.search(r" /(?! )", f" {text}")] == []
+
+
+def test_kernels_that_memory_bounds_come_near_its_speed():
+    """The geometric mean over the rows of the page, 16 bits, short launches among them."""
+    rows = json.loads((PREDICTED / "bandwidth.json").read_text())["rows"]
+    assert geometric_mean(row["shares"]["h200"] for row in rows) >= 0.85
+    assert len(rows) >= 89
