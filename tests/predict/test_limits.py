@@ -34,6 +34,11 @@ def test_every_row_has_the_gpus_of_the_page():
                 assert bound
 
 
+def test_every_kernel_has_a_row():
+    shown = {tuple(row.partition("[")[0].split(":")) for row in ROWS}
+    assert shown == {(file.file, entry) for file in load() for entry in file.entries}
+
+
 def test_every_kernel_below_its_goal_is_explained():
     table, short = tables.below(), 0
     for name, row in ROWS.items():
