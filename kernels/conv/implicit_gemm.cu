@@ -183,8 +183,9 @@ __device__ __forceinline__ void finish(Flat i, index_t all, const acc_t* part, s
     for (int j = 0; j < N; ++j) to[j * p.c_m] = from_acc(acc[j]);
 }
 
-// Six blocks an SM: unasked the compiler spills one of 32 registers, on sm_80 and of doubles on sm_90a.
-extern "C" __global__ void __launch_bounds__(THREADS, 6)
+// Six blocks an SM, of doubles five: unasked the compiler spills one of 32 registers, on sm_80 and of
+// doubles on sm_90a, and asked for six one of 40 of doubles on sm_100a.
+extern "C" __global__ void __launch_bounds__(THREADS, sizeof(acc_t) == 8 ? 5 : 6)
 implicit_gemm_finish(const acc_t* __restrict__ part, scalar_t* __restrict__ c,
                      const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
                      const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,

@@ -252,6 +252,8 @@ def test_kernels_compile_for_one_architecture_without_local_memory(
     [
         ("norm/gradient.cu", "sm_120", {"SCALAR": "__nv_bfloat16"}),
         ("conv/implicit_gemm.cu", "sm_90a", {"SCALAR": "double", "TILE": "64"}),
+        ("conv/implicit_gemm.cu", "sm_100a", {"SCALAR": "double", "TILE": "64"}),
+        ("conv/scaled.cu", "sm_120", {"SCALAR": "float"}),
         ("gemm/13_wgmma_int8.cu", "sm_90a", {"TILE_N": "128", "CLUSTER": "1"}),
     ],
 )
