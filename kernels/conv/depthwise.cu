@@ -7,7 +7,7 @@
 // Launch     one thread for a vector of columns and a strip of rows; block 128; grid flat, columns
 //            fastest; no shared memory
 // Traffic    |x| + |w| + |y|; KSIZE - STRIDE rows more of x for every strip, and as many columns for
-//            every thread, which come from L1. Two rows are on their way while one is used
+//            every thread, which come from L1. A row is on its way while one is used
 // Range      filters of 3x3 and 5x5, stride 1 or 2 along both axes, dilation 1, zeros beyond x;
 //            64-bit offsets. With BYTES, W is Q * STRIDE, the padding in front KSIZE / 2 and rows of
 //            x are whole vectors; where an address is no multiple of one, elements come and go one by

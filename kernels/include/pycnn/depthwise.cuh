@@ -19,7 +19,6 @@
 constexpr int THREADS = 128;
 constexpr int CHUNKS = 2;  // at most: outputs of a lane in a row
 constexpr int TAPS = KSIZE * KSIZE;
-constexpr int OUT_ROWS = ceil_div(KSIZE, STRIDE);  // rows of outputs that a row of x reaches
 constexpr unsigned FULL_MASK = 0xffffffffu;
 constexpr int LANES = 32, WARPS = THREADS / LANES;  // of a block, with channels last
 
@@ -34,7 +33,7 @@ struct DepthwiseParams {
 // What a group of lanes works on: outputs of one channel of one image, from row p to p_end, from
 // column q.
 struct Partition {
-    int n, c, p, p_end, q, part;  // part: of all that have the same channel
+    int n, c, p, p_end, q;
     bool exists;
 
     __device__ Partition(const DepthwiseParams& v, index_t number, int columns) {
@@ -46,7 +45,6 @@ struct Partition {
         p = strip * v.rows;
         p_end = p + v.rows < v.conv.p ? p + v.rows : v.conv.p;
         q = segment * columns;
-        part = (n * v.strips + strip) * v.segments + segment;
     }
 };
 
