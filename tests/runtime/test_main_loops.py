@@ -48,42 +48,48 @@ def loops(file, arch, defines):
     return [Counter(op for _, op, _ in rows[b : e + 1]) for b, e in bodies]
 
 
+#: What differs little from what is compiled beside it: another minute, left to test-all.
+LONG = pytest.mark.exhaustive
+ON_HOPPER = pytest.param("sm_90a", marks=LONG)
 SMALL = {"TILE_M": "64", "TILE_N": "64", "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}
 WIDE = {"TILE_M": "128", "TILE_N": "64", "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}
 
 
+SHARES = [
+    (GEMM, "sm_80", {**HALF, **SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}, 0.45),
+    (GEMM, "sm_80", {**HALF, **SQUARE, "A_TRANSPOSED": "1", "B_TRANSPOSED": "0"}, 0.4),
+    (GEMM, "sm_90a", {**HALF, **SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "0"}, 0.4),
+    (GEMM, "sm_90a", {**HALF, **SMALL}, 0.25),
+    (CONV, "sm_80", {**HALF, "TILE": "128", "ALONG_K": "1"}, 0.4),
+    (CONV, "sm_90a", {**HALF, "TILE": "128", "ALONG_K": "1"}, 0.4),
+    (CONV, "sm_90a", {**HALF, "TILE": "64", "ALONG_K": "1"}, 0.25),
+    (CONV, "sm_80", {**HALF, "TILE": "128", "ALONG_K": "0"}, 0.4),
+    (CONV, "sm_80", {**HALF, "TILE": "64", "ALONG_K": "1"}, 0.25),
+    (CONV, "sm_80", {**HALF, "TILE": "64", "ALONG_K": "0"}, 0.26),
+    (CONV, "sm_90a", {**HALF, "TILE": "128", "ALONG_K": "0"}, 0.4),
+    (CONV, "sm_90a", {**HALF, "TILE": "64", "ALONG_K": "0"}, 0.25),
+    (TF32, "sm_80", {**SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}, 0.3),
+    (TF32, "sm_90a", {**SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}, 0.3),
+    (TF32, "sm_90a", {**SQUARE, "A_TRANSPOSED": "1", "B_TRANSPOSED": "0"}, 0.3),
+    (CONV_TF32, "sm_80", {"TILE": "128", "ALONG_K": "1"}, 0.3),
+    (CONV_TF32, "sm_90a", {"TILE": "128", "ALONG_K": "1"}, 0.29),
+    (CONV_TF32, "sm_80", {"TILE": "128", "ALONG_K": "0"}, 0.29),
+    (CONV_TF32, "sm_90a", {"TILE": "128", "ALONG_K": "0"}, 0.29),
+    (CONV_TF32, "sm_80", {"TILE": "64", "ALONG_K": "1"}, 0.17),
+    (CONV_TF32X3, "sm_80", {"TILE": "64", "ALONG_K": "1"}, 0.21),
+    (TF32X3, "sm_80", WIDE, 0.25),
+    (TF32X3, "sm_90a", WIDE, 0.29),
+    (CONV_TF32X3, "sm_80", {"TILE": "128", "ALONG_K": "1"}, 0.25),
+    (CONV_TF32X3, "sm_80", {"TILE": "128", "ALONG_K": "0"}, 0.25),
+    (CONV_TF32X3, "sm_90a", {"TILE": "128", "ALONG_K": "1"}, 0.28),
+    (CONV_TF32X3, "sm_90a", {"TILE": "128", "ALONG_K": "0"}, 0.28),
+    (CONV_TF32X3, "sm_90a", {"TILE": "64", "ALONG_K": "1"}, 0.25),
+]
+
+
 @pytest.mark.parametrize(
     ("file", "arch", "defines", "least"),
-    [
-        (GEMM, "sm_80", {**HALF, **SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}, 0.45),
-        (GEMM, "sm_80", {**HALF, **SQUARE, "A_TRANSPOSED": "1", "B_TRANSPOSED": "0"}, 0.4),
-        (GEMM, "sm_90a", {**HALF, **SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "0"}, 0.4),
-        (GEMM, "sm_90a", {**HALF, **SMALL}, 0.25),
-        (CONV, "sm_80", {**HALF, "TILE": "128", "ALONG_K": "1"}, 0.4),
-        (CONV, "sm_90a", {**HALF, "TILE": "128", "ALONG_K": "1"}, 0.4),
-        (CONV, "sm_90a", {**HALF, "TILE": "64", "ALONG_K": "1"}, 0.25),
-        (CONV, "sm_80", {**HALF, "TILE": "128", "ALONG_K": "0"}, 0.4),
-        (CONV, "sm_80", {**HALF, "TILE": "64", "ALONG_K": "1"}, 0.25),
-        (CONV, "sm_80", {**HALF, "TILE": "64", "ALONG_K": "0"}, 0.26),
-        (CONV, "sm_90a", {**HALF, "TILE": "128", "ALONG_K": "0"}, 0.4),
-        (CONV, "sm_90a", {**HALF, "TILE": "64", "ALONG_K": "0"}, 0.25),
-        (TF32, "sm_80", {**SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}, 0.3),
-        (TF32, "sm_90a", {**SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}, 0.3),
-        (TF32, "sm_90a", {**SQUARE, "A_TRANSPOSED": "1", "B_TRANSPOSED": "0"}, 0.3),
-        (CONV_TF32, "sm_80", {"TILE": "128", "ALONG_K": "1"}, 0.3),
-        (CONV_TF32, "sm_90a", {"TILE": "128", "ALONG_K": "1"}, 0.29),
-        (CONV_TF32, "sm_80", {"TILE": "128", "ALONG_K": "0"}, 0.29),
-        (CONV_TF32, "sm_90a", {"TILE": "128", "ALONG_K": "0"}, 0.29),
-        (CONV_TF32, "sm_80", {"TILE": "64", "ALONG_K": "1"}, 0.17),
-        (CONV_TF32X3, "sm_80", {"TILE": "64", "ALONG_K": "1"}, 0.21),
-        (TF32X3, "sm_80", WIDE, 0.25),
-        (TF32X3, "sm_90a", WIDE, 0.29),
-        (CONV_TF32X3, "sm_80", {"TILE": "128", "ALONG_K": "1"}, 0.25),
-        (CONV_TF32X3, "sm_80", {"TILE": "128", "ALONG_K": "0"}, 0.25),
-        (CONV_TF32X3, "sm_90a", {"TILE": "128", "ALONG_K": "1"}, 0.28),
-        (CONV_TF32X3, "sm_90a", {"TILE": "128", "ALONG_K": "0"}, 0.28),
-        (CONV_TF32X3, "sm_90a", {"TILE": "64", "ALONG_K": "1"}, 0.25),
-    ],
+    [pytest.param(*row, marks=LONG if row[1] == "sm_90a" else ()) for row in SHARES],
     ids=str,
 )
 def test_share_of_multiplications(needs_cuobjdump, file, arch, defines, least):
@@ -98,7 +104,7 @@ def test_share_of_multiplications(needs_cuobjdump, file, arch, defines, least):
     assert body["HMMA"] >= least * body.total()
 
 
-@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+@pytest.mark.parametrize("arch", ["sm_80", ON_HOPPER])
 @pytest.mark.parametrize(("tile", "least"), [("64", 0.84), ("128", 0.9)])
 @pytest.mark.parametrize("along_k", ["1", "0"])
 def test_share_of_multiply_adds(needs_cuobjdump, arch, tile, least, along_k):
@@ -117,7 +123,7 @@ def test_share_of_multiply_adds(needs_cuobjdump, arch, tile, least, along_k):
     assert taken.threads * taken.registers * (2 if tile == "128" else 6) <= 65536
 
 
-@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+@pytest.mark.parametrize("arch", ["sm_80", ON_HOPPER])
 def test_multiply_adds_of_few_channels(needs_cuobjdump, arch):
     """Term by term, copies and their table included."""
     (body,) = [b for b in loops("conv/few_channels_ffma.cu", arch, {}) if b["FFMA"] >= 128]
@@ -129,7 +135,7 @@ def test_multiply_adds_of_few_channels(needs_cuobjdump, arch):
     assert taken.threads * taken.registers * 6 <= 65536
 
 
-@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+@pytest.mark.parametrize("arch", ["sm_80", ON_HOPPER])
 @pytest.mark.parametrize(("run", "odd", "least"), [("3", "0", 0.4), ("2", "1", 0.29)])
 def test_products_of_few_channels(needs_cuobjdump, arch, run, odd, least):
     """Operands come from the patch alone; with 3x3 a row is one product of each parity."""
@@ -141,7 +147,7 @@ def test_products_of_few_channels(needs_cuobjdump, arch, run, odd, least):
         assert body["HMMA"] >= least * body.total()
 
 
-@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+@pytest.mark.parametrize("arch", ["sm_80", ON_HOPPER])
 @pytest.mark.parametrize(("tile", "least", "beside"), [("128", 0.4, 0.32), ("64", 0.24, 0.18)])
 def test_products_of_bytes(needs_cuobjdump, arch, tile, least, beside):
     """A loop with no zero point, and one that fills beyond the edges and adds bytes up (IDP)."""
@@ -156,7 +162,7 @@ def test_products_of_bytes(needs_cuobjdump, arch, tile, least, beside):
     assert sum(not body["IDP"] and not body["STS"] for body in bodies) == 2
 
 
-@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+@pytest.mark.parametrize("arch", ["sm_80", ON_HOPPER])
 @pytest.mark.parametrize("scalar", ["__half", "__nv_bfloat16"])
 @pytest.mark.parametrize("along_k", ["1", "0"])
 def test_blocks_of_small_tiles(arch, scalar, along_k):
@@ -218,7 +224,7 @@ each_wgmma = pytest.mark.parametrize(("file", "own"), [*WGMMA, *BYTES], ids=str)
     [(*each, tile) for each in WGMMA[:4] for tile in TILES] + OTHER_TILES,
     ids=str,
 )
-@pytest.mark.parametrize("cluster", ["1", "2"])
+@pytest.mark.parametrize("cluster", ["1", pytest.param("2", marks=LONG)])
 def test_warpgroups(needs_cuobjdump, file, own, tile, cluster):
     """Four products a stage, which come from shared memory; nobody but TMA copies anything."""
     macros = dict(zip(("TILE_M", "TILE_N", "ACROSS"), map(str, tile), strict=False))
