@@ -72,6 +72,41 @@ def results() -> str:
     return "\n".join(head + [f"| {a} | {b} | `{c}.json` | {on[c]} |" for a, b, c in rows])
 
 
+def foretold() -> str:
+    """What is predicted of an H200, in a line each, from the files in ``predicted/``."""
+    folder = RESULTS.parent / "predicted"
+    file = "before_after.json"
+    layers = json.loads((folder / file).read_text())["rows"]
+    moved = json.loads((folder / "bandwidth.json").read_text())["rows"]
+    lines = [
+        "| Predicted for an H200, nothing measured | Share of the limit | Before | File |",
+        "|---|---:|---:|---|",
+    ]
+    for mode in ("bfloat16", "float32"):
+        rows = [r for r in layers if r["mode"] == mode and r["batch"] in (32, 256)]
+
+        def share(side: str, what: str, of: list[dict] = rows) -> str:
+            return f"{_geometric([r['limit_us'] / r[side][what] for r in of]):.2f}"
+
+        words = f"Convolutions of ResNet-50 and VGG-16, {mode}, batch 32 and 256: "
+        before = share("before", "predicted_us")
+        lines += [
+            f"| {words}a call | {share('after', 'predicted_us')} | {before} | `{file}` |",
+            f"| {words}its busiest unit | {share('after', 'bound_us')} | | `{file}` |",
+        ]
+    rows = [r for r in moved if r["dtype"] == "bfloat16" and "h200" in r["shares"]]
+    lines += [
+        f"| {len(rows)} operations that memory bounds, bfloat16 | "
+        f"{_geometric([r['shares']['h200'] for r in rows]):.2f} | "
+        f"{_geometric([r['before']['h200'] for r in rows]):.2f} | `bandwidth.json` |"
+    ]
+    return "\n".join(lines)
+
+
+def _geometric(values: list[float]) -> float:
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
 def _machine(name: str) -> str:
     """What a file was measured on, and when."""
     about = json.loads((RESULTS / f"{name}.json").read_text())["environment"]
@@ -207,7 +242,7 @@ def bandwidth() -> str:
 
     def reached(of: list[dict], of_copy: bool = False) -> str:
         shares = [r["shares"]["h200"] / (r["copy"]["h200"] if of_copy else 1) for r in of]
-        mean = math.exp(sum(map(math.log, shares)) / len(shares))
+        mean = _geometric(shares)
         high = sum(share >= 0.85 for share in shares)
         return f"{high} of {len(of)} have 0.85 or more, geometric mean {mean:.2f}"
 
@@ -498,6 +533,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "operations": table.as_markdown,
     "onnx": onnx,
     "results": results,
+    "foretold": foretold,
     "regret": regret,
     "scaling": scaling,
     "scaling-here": scaling_here,
