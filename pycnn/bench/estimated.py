@@ -15,7 +15,8 @@ from pycnn.bench.record import Record
 from pycnn.bench.run import Benchmark
 from pycnn.bench.table import time_text
 from pycnn.dtypes import FLOATS
-from pycnn.plan.conv_order import CONTENDS, bytes_of
+from pycnn.plan.conv_order import CONTENDS
+from pycnn.plan.conv_problem import bytes_of
 from pycnn.plan.estimate import WHY, estimate, known_archs
 from pycnn.predict import gpus
 from pycnn.predict.gpus import Gpu

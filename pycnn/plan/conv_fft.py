@@ -18,15 +18,12 @@ M. Mathieu, M. Henaff, Y. LeCun, "Fast Training of Convolutional Networks throug
 from dataclasses import replace
 
 from pycnn.define.views import View
-from pycnn.plan._chunks import chunks, images_at_a_time
+from pycnn.plan._chunks import chunks, images_at_a_time, in_chunks
 from pycnn.plan._epilogue import Epilogue
 from pycnn.plan._fft import Planes, Sizes, crop, inverse, product, strides_of, transformed
 from pycnn.plan.conv_algorithm import Algorithm
 from pycnn.plan.conv_problem import Pair, Problem, Unsupported, planned
 from pycnn.runtime.plan import ArraySpec, Buffer, Launch, Plan, Transform
-
-#: Workspace for several images at a time, in bytes.
-GOAL = 128 * 2**20
 
 
 def forward(problem: Problem, limit: int) -> Plan:
@@ -56,7 +53,7 @@ def backward_weight(problem: Problem, limit: int) -> Plan:
     dy = Planes("dy", problem.y, (0, 0), _pair(problem.stride), used)
     k, c, pairs = problem.filters, problem.channels, problem.weight.shape[0] * problem.channels
     each = (x.all + dy.all) // n * sizes.plane
-    images = images_at_a_time(n, each, pairs * sizes.plane, limit, GOAL)
+    images = images_at_a_time(n, each, pairs * sizes.plane, limit)
     launches: list[Launch | Transform] = []
     for first, count in chunks(n, images):
         for planes, spectra in ((x, "image_spectra"), (dy, "gradient_spectra")):
@@ -104,7 +101,7 @@ def _filtered(
     weight = Planes("weight", problem.weight, (0, 0), dilation, extents, rotated=rotated)
     summed, kept = image.view.shape[1] // groups, view.shape[1] // groups
     each, filters = groups * (summed + kept) * sizes.plane, weight.all * sizes.plane
-    images = images_at_a_time(n, each, filters, limit, GOAL)
+    images = images_at_a_time(n, each, filters, limit)
     launches = transformed(problem, sizes, weight, 0, problem.weight.shape[0], "filter_spectra")
     for first, count in chunks(n, images):
         launches += transformed(problem, sizes, image, first, count, "image_spectra")
@@ -159,9 +156,9 @@ def _sums(problem: Problem, elements: dict[str, int]) -> dict[str, ArraySpec]:
 FFT = Algorithm(
     "fft",
     {
-        "forward": forward,
-        "backward_input": backward_input,
-        "backward_weight": backward_weight,
+        "forward": in_chunks(forward),
+        "backward_input": in_chunks(backward_input),
+        "backward_weight": in_chunks(backward_weight),
     },
     lambda *problem: (-20, "it pays for filters far larger than usual"),
 )

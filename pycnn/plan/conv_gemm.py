@@ -6,9 +6,9 @@ For every image and group, with the columns (C/G R S, P Q) of x::
     dcolumns     = weight^T dy, and dx gathers them
     dweight      = sum over images of dy columns^T
 
-``im2col`` makes columns in the workspace, for as many images at a time as the workspace limit and
-`GOAL` allow. With a filter of 1x1 and no padding, x holds its own columns: ``gemm_1x1``. Where the
-stride leaves gaps between the rows of pixels, there is a product for every row.
+``im2col`` makes columns in the workspace, for as many images at a time as is worth it. With a
+filter of 1x1 and no padding, x holds its own columns: ``gemm_1x1``. Where the stride leaves gaps
+between the rows of pixels, there is a product for every row.
 A weight or dy whose strides no matrix has is copied to the workspace, by im2col as well.
 """
 
@@ -17,7 +17,7 @@ from math import prod
 
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATS
-from pycnn.plan._chunks import chunks, images_at_a_time
+from pycnn.plan._chunks import chunks, images_at_a_time, in_chunks
 from pycnn.plan._epilogue import IDENTITY
 from pycnn.plan.conv_algorithm import LONG, MANY, Algorithm, product
 from pycnn.plan.conv_columns import (
@@ -38,10 +38,6 @@ from pycnn.plan.gemm import gemm_launch
 from pycnn.plan.gemm_problem import Gemm
 from pycnn.runtime.plan import ArraySpec, Buffer, Launch, Plan
 from pycnn.shapes import ceil_div
-
-#: Workspace for several images at a time, in bytes: about what stays in the L2 cache of a large
-#: GPU until the next kernel reads it. A single image may take more.
-GOAL = 32 * 2**20
 
 #: Terms of a sum from which on `implicit_gemm`, which splits them, is predicted to win on an H200
 #: where a product without a split has less than `IDLE` of its smaller tiles (docs/model.md).
@@ -200,7 +196,7 @@ def _require_every_pixel(problem: Problem) -> None:
 
 def _images(problem: Problem, limit: int, each: int, fixed: int = 0) -> int:
     """Images at a time, each of which takes some bytes of workspace."""
-    return images_at_a_time(problem.x.shape[0], each, fixed, limit, GOAL)
+    return images_at_a_time(problem.x.shape[0], each, fixed, limit)
 
 
 def _workspace(problem: Problem, images: int, *matrices: Matrix) -> dict[str, ArraySpec]:
@@ -238,9 +234,9 @@ def _score_in_place(problem: Problem, direction: str) -> tuple[int, str]:
 IM2COL = Algorithm(
     "im2col",
     {
-        "forward": partial(forward, lowering=columns_im2col),
-        "backward_input": partial(backward_input, in_place=False),
-        "backward_weight": partial(backward_weight, lowering=columns_im2col),
+        "forward": in_chunks(partial(forward, lowering=columns_im2col)),
+        "backward_input": in_chunks(partial(backward_input, in_place=False)),
+        "backward_weight": in_chunks(partial(backward_weight, lowering=columns_im2col)),
     },
     _score_of_columns,
     spatial=3,
@@ -250,9 +246,9 @@ IM2COL = Algorithm(
 GEMM_1X1 = Algorithm(
     "gemm_1x1",
     {
-        "forward": partial(forward, lowering=columns_1x1),
-        "backward_input": partial(backward_input, in_place=True),
-        "backward_weight": partial(backward_weight, lowering=columns_1x1),
+        "forward": in_chunks(partial(forward, lowering=columns_1x1)),
+        "backward_input": in_chunks(partial(backward_input, in_place=True)),
+        "backward_weight": in_chunks(partial(backward_weight, lowering=columns_1x1)),
     },
     _score_in_place,
     spatial=3,

@@ -11,10 +11,9 @@ from math import prod
 from operator import attrgetter
 from typing import NamedTuple
 
-from pycnn.dtypes import FLOATS
 from pycnn.plan._chunks import in_brief
 from pycnn.plan.conv_algorithm import Algorithm
-from pycnn.plan.conv_problem import Problem, Unsupported
+from pycnn.plan.conv_problem import Problem, Unsupported, bytes_of
 from pycnn.plan.estimate import LITTLE, Estimate, estimate
 from pycnn.runtime.measured import Measured
 
@@ -71,19 +70,6 @@ def in_order(
     if measured:
         places.sort(key=lambda place: place.algorithm.name != measured.algo)
     return places
-
-
-def bytes_of(problem: Problem) -> dict[str, int]:
-    """Of the arrays of a convolution and its gradients, by name; of x what windows touch."""
-    size = FLOATS[problem.dtype].itemsize
-    views = {"x": problem.x, "weight": problem.weight, "y": problem.y}
-    found = {d + name: 1.0 * prod(v.shape) * size for name, v in views.items() for d in ("", "d")}
-    for axis in range(problem.spatial):
-        taps, outputs = problem.weight.shape[2 + axis], problem.y.shape[2 + axis]
-        # Between neighbours in memory the sectors of those that are left out come all the same.
-        if problem.stride[axis] > taps and problem.x.strides[2 + axis] != 1:
-            found["x"] = found["x"] * min(1, outputs * taps / problem.x.shape[2 + axis])
-    return {name: round(bytes_) for name, bytes_ in found.items()}
 
 
 def _by_time(places: list[Place], problem: Problem, direction: str, limit: int) -> list[Place]:

@@ -208,3 +208,16 @@ def flat_grid(threads: int, block: int, what: str) -> tuple[int, int, int]:
     if blocks > 2**31 - 1:
         raise Unsupported(f"{what} make {blocks} blocks; allowed: 2147483647")
     return blocks, 1, 1
+
+
+def bytes_of(problem: Problem) -> dict[str, int]:
+    """Of the arrays of a convolution and its gradients, by name; of x what windows touch."""
+    size = FLOATS[problem.dtype].itemsize
+    views = {"x": problem.x, "weight": problem.weight, "y": problem.y}
+    found = {d + name: 1.0 * prod(v.shape) * size for name, v in views.items() for d in ("", "d")}
+    for axis in range(problem.spatial):
+        taps, outputs = problem.weight.shape[2 + axis], problem.y.shape[2 + axis]
+        # Between neighbours in memory the sectors of those that are left out come all the same.
+        if problem.stride[axis] > taps and problem.x.strides[2 + axis] != 1:
+            found["x"] = found["x"] * min(1, outputs * taps / problem.x.shape[2 + axis])
+    return {name: round(bytes_) for name, bytes_ in found.items()}

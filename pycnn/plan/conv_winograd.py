@@ -19,7 +19,7 @@ from math import prod
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATS
 from pycnn.plan import _winograd as winograd
-from pycnn.plan._chunks import chunks, images_at_a_time
+from pycnn.plan._chunks import chunks, images_at_a_time, in_chunks
 from pycnn.plan._winograd import stages_channels
 from pycnn.plan._winograd_tiles import TAPS, Factors, Grid
 from pycnn.plan.conv_algorithm import Algorithm, Score
@@ -28,10 +28,6 @@ from pycnn.plan.gemm import FILL, gemm_launch
 from pycnn.plan.gemm_problem import Gemm, Strides
 from pycnn.runtime.plan import Buffer, Launch, Plan
 from pycnn.shapes import ceil_div
-
-#: Workspace for several images at a time, in bytes: about what stays in the L2 cache of a large
-#: GPU until the next kernel reads it. A single image may take more.
-GOAL = 64 * 2**20
 
 #: Channels a group summed from which on the error of random data stays below a quarter of what
 #: pycnn/testing/tolerance.py allows, by outputs a side; a quarter, because data that cancel lose
@@ -125,9 +121,9 @@ def backward_weight(problem: Problem, limit: int) -> Plan:
     image, product = Factors("", grid, c + k, 1).part * size, grid.places * pairs * size
     parts = min(n, ceil_div(FILL, blocks))
     # Every part has as many images, so that all but one of them may be there for nothing.
-    while parts > 1 and parts * (product + image) > min(limit, GOAL // 2):
+    while parts > 1 and parts * (product + image) > limit // 2:
         parts -= 1
-    images = images_at_a_time(n, image, parts * product + (parts - 1) * image, limit, GOAL)
+    images = images_at_a_time(n, image, parts * product + (parts - 1) * image, limit)
     parts = min(parts, images)
     each = ceil_div(images, parts)
     x = Factors("input_tiles", grid, c, each, parts=ceil_div(images, each))
@@ -181,7 +177,7 @@ def _plan(problem: Problem, limit: int, side: int, names: tuple[str, str], rotat
     of_filters = grid.places * problem.weight.shape[0] * problem.channels
     # The rounding of rows to sectors is at most a sector for each channel and place.
     fixed = (of_filters + grid.places * (c + k) * 8) * size
-    images = images_at_a_time(n, grid.places * (c + k) * grid.tiles * size, fixed, limit, GOAL)
+    images = images_at_a_time(n, grid.places * (c + k) * grid.tiles * size, fixed, limit)
     x = Factors("input_tiles", grid, c, images, stages_channels(problem.x))
     y = Factors("products", grid, k, images, stages_channels(problem.y))
     launches = [winograd.filter_launch(problem, grid, filters, rotated)]
@@ -262,15 +258,18 @@ def _score(side: int) -> Score:
 WINOGRAD_F2 = Algorithm(
     "winograd_f2",
     {
-        "forward": partial(forward, side=2),
-        "backward_input": partial(backward_input, side=2),
-        "backward_weight": backward_weight,
+        "forward": in_chunks(partial(forward, side=2)),
+        "backward_input": in_chunks(partial(backward_input, side=2)),
+        "backward_weight": in_chunks(backward_weight),
     },
     _score(2),
 )
 
 WINOGRAD_F4 = Algorithm(
     "winograd_f4",
-    {"forward": partial(forward, side=4), "backward_input": partial(backward_input, side=4)},
+    {
+        "forward": in_chunks(partial(forward, side=4)),
+        "backward_input": in_chunks(partial(backward_input, side=4)),
+    },
     _score(4),
 )

@@ -16,14 +16,14 @@ from pycnn.define.views import View
 from pycnn.plan import (
     conv,
     conv_depthwise,
-    conv_gemm,
     conv_phases,
     conv_tiled,
     depthwise_channels,
     depthwise_planes,
 )
-from pycnn.plan.conv_problem import MAX_EXTENT, Problem
+from pycnn.plan.conv_problem import MAX_EXTENT, Problem, bytes_of
 from pycnn.plan.conv_tiled import SHARED_LIMIT
+from pycnn.plan.estimate import estimate
 from pycnn.runtime import sources
 from pycnn.runtime.plan import MAX_GRID, Buffer, Launch
 from pycnn.runtime.target import Target, planned_for
@@ -134,12 +134,30 @@ def test_workspace_limit_is_exact(direction):
 
 @pytest.mark.parametrize("limit", [8 * MIB, 100 * MIB, 1024 * MIB])
 @pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
-def test_workspace_stays_within_limit_and_goal(layer, limit):
-    columns = 4 * layer.x.shape[1] * layer.taps * layer.pixels
+def test_workspace_stays_within_the_limit(layer, limit):
     for _, plan in plans(layer, limit):
         assert plan.workspace_bytes <= limit
-        if plan.algo in ("im2col", "gemm_1x1"):
-            assert plan.workspace_bytes <= max(conv_gemm.GOAL, columns * layer.itemsize // 4)
+
+
+@pytest.mark.parametrize("algo", ["winograd_f2", "winograd_f4", "im2col"])
+@pytest.mark.parametrize("channels", [128, 512])
+def test_more_workspace_is_taken_where_it_is_worth_it(algo, channels):
+    """By the estimates of plans that take what they may."""
+    layer = problem((32, channels, 28, 28), (channels, channels, 3, 3), padding=1)
+    with planned_for(Target("sm_90a", 132)):
+        chosen = conv.plan(layer, "forward", algo, 1024 * MIB)
+        planner = conv.ALGORITHMS[algo].planners["forward"].__wrapped__
+        sizes = [2**i * MIB for i in range(6, 11)]
+        times = {size: estimate(planner(layer, size), bytes_of(layer)).time_us for size in sizes}
+        took = estimate(chosen, bytes_of(layer)).time_us
+    assert took <= min(times.values()) / 0.9
+    less = [time for size, time in times.items() if 2 * size <= chosen.workspace_bytes]
+    assert all(time > min(times.values()) / 0.9 for time in less)
+
+
+def test_workspace_is_bounded_where_no_estimate_is_known():
+    layer = problem((256, 64, 56, 56), (64, 64, 3, 3), padding=1, dtype="float64")
+    assert 64 * MIB < conv.plan(layer, "forward", "im2col", 1024 * MIB).workspace_bytes <= 128 * MIB
 
 
 @pytest.mark.parametrize("n", [1, 7, 32])

@@ -59,7 +59,7 @@ def test_strips_of_another_family_are_none_of_depthwise():
 
 
 def test_pixels_between_strides_are_not_read():
-    from pycnn.plan.conv_order import bytes_of
+    from pycnn.plan.conv_problem import bytes_of
 
     word = "n2c64h56w56k128r1s1u2"
     with planned_for(H200):
