@@ -9,8 +9,9 @@ from pycnn.plan.pool_channels import STRIDE, VECTOR_BYTES, are_windows
 from pycnn.plan.pool_tile import Work
 from pycnn.shapes import ceil_div
 
-#: Rows of cells in a strip, at most, and threads for which strips are shorter.
-ROWS, BUSY = 8, 2**17
+#: Rows of cells in a strip, at most, of 3x3 windows over planes, and of others; threads for which
+#: strips are shorter.
+ROWS, BUSY = (6, 8), 2**17
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def choose_cells(work: Work, channels: int, last: bool, operands: Sequence[Ints]
         across = _cells(cols) if low < 0 else cols.extent // (STRIDE * outputs)
         outer = work.planes
     down = _cells(rows)
-    strip = ROWS
+    strip = ROWS[last or rows.kernel < 3]
     while strip > 2 and outer * across * ceil_div(down, strip) < BUSY:
         strip //= 2
     strips = ceil_div(down, strip)

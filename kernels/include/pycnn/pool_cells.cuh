@@ -12,8 +12,8 @@
 struct Sent {
     acc_t dy;
     int at;
-    __device__ __forceinline__ acc_t to(int element) const {
-        return at == element ? dy : acc_t(0);
+    __device__ __forceinline__ void add_to(acc_t& sum, int element) const {
+        if (at == element) sum += dy;
     }
     static __device__ __forceinline__ Sent nothing() { return {0, -1}; }
 };
@@ -21,13 +21,13 @@ struct Sent {
 // What a window sends to all of its elements.
 struct Share {
     acc_t dy;
-    __device__ __forceinline__ acc_t to(int) const { return dy; }
+    __device__ __forceinline__ void add_to(acc_t& sum, int) const { sum += dy; }
     static __device__ __forceinline__ Share nothing() { return {0}; }
 };
 
-// An index as it counts within a plane; what is none there is -1.
+// An index as it counts within a plane; what is none there is negative.
 __device__ __forceinline__ int place_of(index_t index) {
-    return index == static_cast<int>(index) ? static_cast<int>(index) : -1;
+    return index >> 32 ? -1 : static_cast<int>(index);
 }
 
 // The columns of a thread: those of OUTPUTS windows, or one further on (BEFORE), where those begin
@@ -55,6 +55,7 @@ __device__ __forceinline__ void each_cell(const Pool& p, int first, int left, Lo
     const int height = rows.extent, width = p.axis[2].extent, outs = rows.windows;
     const int low = rows.low;
     using Row = Of[Cols::WINDOWS][LANES];
+    using Sums = acc_t[Cols::SPAN][LANES];
     const auto load_row = [&](int i, Row& row) {
 #pragma unroll
         for (int d = 0; d < Cols::WINDOWS; ++d)
@@ -62,33 +63,39 @@ __device__ __forceinline__ void each_cell(const Pool& p, int first, int left, Lo
             for (int k = 0; k < LANES; ++k) row[d][k] = Of::nothing();
         if (inside(i, outs)) load(i, row);
     };
-    const auto add = [](acc_t& sum, const Row& row, int u, int k, int element) {
+    // Adds what a row of windows sends to row h of dx.
+    const auto add = [&](const Row& row, int h, Sums& sum) {
 #pragma unroll
-        for (int d = 0; d < Cols::WINDOWS; ++d)
-            if (Cols::covered(d, u)) sum += row[d][k].to(element);
+        for (int u = 0; u < Cols::SPAN; ++u)
+#pragma unroll
+            for (int k = 0; k < LANES; ++k)
+#pragma unroll
+                for (int d = 0; d < Cols::WINDOWS; ++d)
+                    if (Cols::covered(d, u)) row[d][k].add_to(sum[u][k], h * width + left + u);
     };
 
-    Row above, own;
-    if (WINDOW > STRIDE) load_row(first - 1, above);
+    Row row;
+    Sums below = {};  // what windows send to the row under their cell: fewer numbers than they are
+    int h = first * STRIDE - low;
+    if (WINDOW > STRIDE) {
+        load_row(first - 1, row);
+        add(row, h, below);
+    }
 #pragma unroll 1
-    for (int i = first; i < first + static_cast<int>(rows.tile); ++i) {
-        load_row(i, own);
-#pragma unroll
-        for (int r = 0; r < STRIDE; ++r) {
-            const int h = i * STRIDE - low + r;
-            if (!inside(h, height)) continue;
-            acc_t sum[Cols::SPAN][LANES];
-#pragma unroll
-            for (int u = 0; u < Cols::SPAN; ++u)
-#pragma unroll
-                for (int k = 0; k < LANES; ++k) {
-                    sum[u][k] = 0;
-                    if (WINDOW > STRIDE && r == 0) add(sum[u][k], above, u, k, h * width + left + u);
-                    add(sum[u][k], own, u, k, h * width + left + u);
-                }
-            store(h, sum);
+    for (int i = first; true; ++i, h += STRIDE) {
+        load_row(i, row);
+        if (inside(h, height)) {
+            add(row, h, below);
+            store(h, below);
         }
-        memcpy(above, own, sizeof(own));
+        if (inside(h + 1, height)) {
+            Sums sum = {};
+            add(row, h + 1, sum);
+            store(h + 1, sum);
+        }
+        if (i + 1 == first + static_cast<int>(rows.tile)) break;
+        memset(below, 0, sizeof(below));
+        if (WINDOW > STRIDE) add(row, h + STRIDE, below);
     }
 }
 
