@@ -76,7 +76,7 @@ def choose_cells(work: Work, channels: int, last: bool, operands: Sequence[Ints]
     down = _cells(rows)
     strip = ROWS[last or rows.kernel < 3]
     while strip > 2 and outer * across * ceil_div(down, strip) < BUSY:
-        strip //= 2
+        strip = max(2, strip // 2)
     strips = ceil_div(down, strip)
     threads, block = outer * across * strips, 128 if last else 256
     if threads + block >= 2**31:

@@ -555,6 +555,7 @@ def test_gradients_by_vectors_move_little_more_than_they_must(rng, layout, side,
         ("channels", "max_pool_channels_indices", 2, 4),
         ("channels", "max_pool_channels", 3, 4),
         ("channels_backward", "avg_pool_channels_backward", 3, 7),
+        ("channels_backward", "max_pool_channels_backward", 3, 5),
     ],
 )
 def test_registers_of_channels(file, entry, window, blocks):
