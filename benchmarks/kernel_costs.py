@@ -32,6 +32,7 @@ from pycnn.plan.conv import ALGORITHMS
 from pycnn.plan.conv_order import CONTENDS
 from pycnn.plan.conv_problem import Unsupported
 from pycnn.plan.estimate import Cost, blocks_of, depth_of
+from pycnn.plan.gemm import Flag
 from pycnn.predict import code, gpus, plans, sample
 from pycnn.predict.counts import of_blocks
 from pycnn.predict.gpus import PARTITIONS, Gpu
@@ -78,8 +79,11 @@ class Found(NamedTuple):
 
     @property
     def form(self) -> tuple[bool, ...]:
-        """Which arguments there are: with partial sums a kernel ends otherwise."""
-        return tuple(argument is None for argument in self.launch.args)
+        """Which arguments there are, and what is aligned: kernels end and copy otherwise."""
+        flags = [int(p["flags"]) for p in self.launch.args
+                 if isinstance(p, np.void) and "flags" in (p.dtype.names or ())]  # fmt: skip
+        aligned = (bool(f & flag) for f in flags for flag in (Flag.A_VECTOR, Flag.B_VECTOR))
+        return (*(argument is None for argument in self.launch.args), *aligned)
 
 
 #: A shallow and a deep launch of a kernel, and a row of the file.

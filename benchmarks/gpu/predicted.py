@@ -19,6 +19,7 @@ COMPUTE = {
     "im2col": (0.49, 0.69),
     "gemm_1x1": (0.49, 0.69),
     "double_buffered": (0.49, 0.69),
+    "ffma": (0.49, 0.8),
 }
 
 #: Share of `COPY` by operation and bytes of an element.

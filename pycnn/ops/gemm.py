@@ -39,10 +39,11 @@ def gemm(
         A rung of the ladder: ``"naive"``, ``"coalesced"``, ``"shared_tile"``,
         ``"register_tile"``, ``"vectorised"``, ``"double_buffered"``; of 16-bit dtypes
         ``"tensor_core"`` and, on sm_90a alone, ``"wgmma"``, which wants strides of whole 16 bytes;
-        of float32 ``"tf32"``, which rounds every element to 11 bits, and ``"tf32x3"``, three
-        products with the accuracy of float32; on sm_90a also ``"wgmma_tf32"``, which rounds and
-        wants stride 1 along the sum (``transpose_b=True``, as a rule). ``"auto"`` takes the one
-        that suits the shape and the GPU, and never rounds. The backend ``reference`` has one
+        of float32 ``"ffma"``, which gives a thread 16x8 outputs, ``"tf32"``, which rounds every
+        element to 11 bits, and ``"tf32x3"``, three products with the accuracy of float32; on
+        sm_90a also ``"wgmma_tf32"``, which rounds and wants stride 1 along the sum
+        (``transpose_b=True``, as a rule). ``"auto"`` takes the one that suits the shape and the
+        GPU, and never rounds. The backend ``reference`` has one
         algorithm, its BLAS.
     out : array, optional
         Takes the result: contiguous, and apart from the operands in memory.

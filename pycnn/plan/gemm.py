@@ -46,10 +46,7 @@ class Version:
     tiles: tuple[tuple[int, int], ...] = ()  # those it is compiled for, where there is a choice
     dtypes: tuple[str, ...] = FLOATING
     arch: str = ""  # the one architecture that has its instructions
-
-    @property
-    def on_tensor_cores(self) -> bool:
-        return "float64" not in self.dtypes
+    on_tensor_cores: bool = False
 
     @property
     def entry(self) -> str:
@@ -71,6 +68,14 @@ VERSIONS = {
         oriented=True,
         tiles=((64, 64), (128, 128)),
     ),
+    "ffma": Version(
+        "gemm/14_ffma.cu",
+        (128, 128),
+        (128, 1, 1),
+        oriented=True,
+        tiles=((64, 64), (128, 128)),
+        dtypes=("float32",),
+    ),
     "tensor_core": Version(
         "gemm/7_tensor_core.cu",
         (128, 128),
@@ -78,6 +83,7 @@ VERSIONS = {
         oriented=True,
         tiles=((64, 64), (64, 128), (128, 64), (128, 128)),
         dtypes=HALVES,
+        on_tensor_cores=True,
     ),
     "tf32": Version(
         "gemm/8_tf32.cu",
@@ -86,6 +92,7 @@ VERSIONS = {
         oriented=True,
         tiles=((64, 64), (64, 128), (128, 64), (128, 128)),
         dtypes=("float32",),
+        on_tensor_cores=True,
     ),
     "tf32x3": Version(
         "gemm/9_tf32x3.cu",
@@ -94,6 +101,7 @@ VERSIONS = {
         oriented=True,
         tiles=((64, 64), (128, 64)),
         dtypes=("float32",),
+        on_tensor_cores=True,
     ),
     "wgmma": Version(
         "gemm/10_wgmma.cu",
@@ -103,6 +111,7 @@ VERSIONS = {
         tiles=_wgmma.TILES,
         dtypes=HALVES,
         arch=_wgmma.ARCH,
+        on_tensor_cores=True,
     ),
     "wgmma_tf32": Version(
         "gemm/11_wgmma_tf32.cu",
@@ -112,6 +121,7 @@ VERSIONS = {
         tiles=_wgmma.TILES,
         dtypes=("float32",),
         arch=_wgmma.ARCH,
+        on_tensor_cores=True,
     ),
 }
 
@@ -135,8 +145,12 @@ def algorithms_of(dtype: str) -> tuple[str, ...]:
 FILL = 128
 
 
+#: Tiles of 64x64 from which on few threads with many outputs each are predicted to be faster than
+#: more with fewer: three blocks on each multiprocessor.
+MANY = 3 * FILL
+
 #: The versions that "auto" chooses among.
-AUTOMATIC = ("shared_tile", "double_buffered", "tensor_core", "wgmma")
+AUTOMATIC = ("shared_tile", "double_buffered", "ffma", "tensor_core", "wgmma")
 
 
 def choose(problem: Gemm) -> str:
@@ -153,6 +167,10 @@ def chosen(problem: Gemm) -> tuple[str, str]:
         return "wgmma", "Hopper's tensor cores, tiles copied by TMA"
     if FLOATS[problem.dtype].is_half and not no_tensor_cores():
         return "tensor_core", "tensor cores take 16-bit operands as they are"
+    small, large = (edge for edge, _ in VERSIONS["ffma"].tiles)
+    blocks = ceil_div(problem.m, small) * ceil_div(problem.n, small) * prod(problem.batch)
+    if problem.dtype == "float32" and blocks >= MANY:
+        return "ffma", f"{large // 8}x8 outputs a thread, where there are enough to hide waits"
     return "double_buffered", f"the last version that computes in {problem.dtype} throughout"
 
 
@@ -236,7 +254,7 @@ def gemm_launch(
     launch = Launch(
         Kernel(version.file, version.entry, tuple(defines)),
         grid=(tiles_m * tiles_n, batch_y, ceil_div(batches, batch_y)),
-        block=version.block,
+        block=(tile_m, 1, 1) if algo == "ffma" else version.block,
         args=(a, b, c, *pointers, residual, epilogue, params),
     )
     if not version.arch:

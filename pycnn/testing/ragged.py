@@ -421,6 +421,8 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
         case
         for algo, name, m, n in (
             ("double_buffered", "large tiles", 65, 67),
+            ("ffma", "small tiles", 64, 67),
+            ("ffma", "large tiles", 65, 67),
             ("tensor_core", "large tiles", 65, 67),
             ("tensor_core", "high tiles", 65, 64),
             ("tensor_core", "wide tiles", 64, 67),

@@ -287,7 +287,7 @@ class TestTraffic:
 
 
 def test_the_ladder_is_what_the_tests_climb():
-    others = {"tensor_core", "tf32", "tf32x3", "wgmma", "wgmma_tf32"}
+    others = {"ffma", "tensor_core", "tf32", "tf32x3", "wgmma", "wgmma_tf32"}
     assert {algo for algo, _ in RUNGS} == set(algorithms) - others
 
 

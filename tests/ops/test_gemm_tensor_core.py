@@ -1,4 +1,7 @@
-"""The product on tensor cores: every layout, traffic, and what happens if it does not wait."""
+"""The product by copies past the registers: every layout, traffic, and if it does not wait.
+
+On tensor cores, or of floats one by one (``ffma``).
+"""
 
 import numpy as np
 import pytest
@@ -27,13 +30,14 @@ from pycnn.runtime.plan import Buffer
 from pycnn.testing.tolerance import tolerance
 
 #: Versions with their tiles: all orders of memory with the small one, two with each other.
-SMALL = [("tensor_core", (64, 64)), ("tf32", (64, 64)), ("tf32x3", (64, 64))]
+SMALL = [(algo, (64, 64)) for algo in ("tensor_core", "tf32", "tf32x3", "ffma")]
 LARGE = [("tensor_core", tile) for tile in ((64, 128), (128, 64), (128, 128))]
 LARGE += [("tf32", tile) for tile in ((64, 128), (128, 64), (128, 128))] + [("tf32x3", (128, 64))]
+LARGE += [("ffma", (128, 128))]
 COMBINATIONS = [(version, t) for version in SMALL for t in TRANSPOSES]
 COMBINATIONS += [(version, t) for version in LARGE for t in TRANSPOSES[1:3]]
 
-DTYPES = {"tensor_core": "float16", "tf32": "float32", "tf32x3": "float32"}
+DTYPES = {"tensor_core": "float16", "tf32": "float32", "tf32x3": "float32", "ffma": "float32"}
 
 each_version = pytest.mark.parametrize("version", [*SMALL, *LARGE], ids=str)
 each_combination = pytest.mark.parametrize(("version", "transposes"), COMBINATIONS, ids=str)
@@ -187,7 +191,10 @@ def test_traffic(backend, rng, version, transposes):
     b = operand(rng, (64, 128), DTYPES[algo], transposed=transposes[1])
     with counted(backend) as log:
         launch(backend, version, a, b)
-    counters, times = log.total, 128 // tile_m + 128 // tile_n
+    # Copied element by element to rows of k, a sector comes four times, thrice from L1.
+    along_k = not transposes[0], transposes[1]
+    again = [4 if algo == "ffma" and along else 1 for along in along_k]
+    counters, times = log.total, 128 // tile_n * again[0] + 128 // tile_m * again[1]
     assert counters.global_load_sectors * 32 == a.nbytes * times
     assert counters.global_store_sectors * 32 == a.itemsize * 128 * 128
     assert counters.sectors_per_store == 16

@@ -1,28 +1,39 @@
 // pycnn/gemm_tensor_core.cuh: the product of kernels/gemm/7_tensor_core.cu, 8_tf32.cu and
-// 9_tf32x3.cu: tiles on their way to shared memory, several at a time, and sums on theirs to C.
+// 9_tf32x3.cu, and of 14_ffma.cu, where threads take the place of tensor cores: tiles on their way to
+// shared memory, several at a time, and sums on theirs to C.
 #pragma once
 
 #ifndef A_TRANSPOSED
 #define A_TRANSPOSED 0  // 1: A is read down its columns, as M is contiguous in memory
 #define B_TRANSPOSED 0  // 1: B is read down its columns, as K is contiguous in memory
 #endif
+#ifndef TILE
+#define TILE 128  // where tiles are square
+#endif
 #ifndef TILE_M
 #define TILE_M 128
 #define TILE_N 64
 #endif
-#define CHUNKS_DEEP (TILE_M * TILE_N == 64 * 64 ? 8 : 4)
+#define CHUNKS_DEEP (TILE_M * TILE_N == 64 * 64 && PRODUCTS > 0 ? 8 : 4)
 #include <pycnn/chunk_epilogue.cuh>
 #include <pycnn/gemm.cuh>
+#include <pycnn/thread_tile.cuh>
 
 constexpr int BLK_M = TILE_M, BLK_N = TILE_N;
 constexpr int STAGES = 3;
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr bool ONE_BY_ONE = PRODUCTS == 0;
+#if PRODUCTS == 0 && defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+constexpr int MIN_BLOCKS = TILE_M == 128 ? 2 : 4;  // of 160 registers it spills there
+#elif PRODUCTS == 0
+constexpr int MIN_BLOCKS = TILE_M == 128 ? 2 : 6;  // 16x8 sums a thread, or 8x8
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 constexpr int MIN_BLOCKS = 1;  // copies and, of bfloat16 and TF32, products take registers there
 #else
 constexpr int MIN_BLOCKS = 2;
 #endif
 constexpr bool A_K_MAJOR = !A_TRANSPOSED, B_K_MAJOR = B_TRANSPOSED;
-using Warp = WarpTile<BLK_M, BLK_N, A_K_MAJOR, B_K_MAJOR>;
+using Warp = Choose<ONE_BY_ONE, ThreadTile<BLK_M, BLK_N, A_K_MAJOR, B_K_MAJOR>,
+                    WarpTile<BLK_M, BLK_N, A_K_MAJOR, B_K_MAJOR>>::type;
 constexpr int MMA_THREADS = Warp::THREADS;
 
 // Tiles of A, and of B behind them.
@@ -34,7 +45,9 @@ using Stages = scalar_t[STAGES][(BLK_M + BLK_N) * BLK_K];
 // its last one comes again: it reaches no output but those that nobody stores.
 template <int BLK_MN, bool K_MAJOR>
 class ChunkCopy {
-    using Layout = MmaLayout<BLK_MN, K_MAJOR>;
+    using Layout = typename Choose<ONE_BY_ONE, ThreadLayout<BLK_MN, K_MAJOR>,
+                                   MmaLayout<BLK_MN, K_MAJOR>>::type;
+    static constexpr bool SCATTERED = ONE_BY_ONE && K_MAJOR;  // each element of a chunk to a row of k
     static constexpr int COUNT = Layout::SIZE / CHUNK / MMA_THREADS;
     static constexpr int ROW_STEP = MMA_THREADS / Layout::CHUNKS;
 
@@ -77,7 +90,11 @@ public:
                                 static_cast<index_t>(static_cast<int>(k)) * stride;
                 const bool exists =
                     K_MAJOR ? chunk() * CHUNK < left : (row() + c * ROW_STEP < left) & (inside_mn > 0);
-                copy_async<16>(tile + to(c), at, exists);
+                if constexpr (SCATTERED)
+                    Layout::copy(tile, row(), c * ROW_STEP, chunk(),
+                                 reinterpret_cast<const scalar_t*>(at), exists, true);
+                else
+                    copy_async<16>(tile + to(c), at, exists);
             }
             return;
         }
@@ -96,7 +113,13 @@ public:
 #pragma unroll
                 for (int e = 0; e < PART; ++e)
                     few[e] = e < count ? from[c][(first + e) * stride] : from_acc(0);
-                store_vector(nth_vector<PART>(tile, (to(c) + first) / PART), few);
+                if constexpr (SCATTERED) {
+                    scalar_t* const own = Layout::first(tile, row(), c * ROW_STEP, chunk());
+#pragma unroll
+                    for (int e = 0; e < PART; ++e) own[e * BLK_MN] = few[e];
+                } else {
+                    store_vector(nth_vector<PART>(tile, (to(c) + first) / PART), few);
+                }
             }
         }
 #pragma unroll

@@ -37,7 +37,7 @@ struct ThreadLayout {
 // A warp has 64 x 64 or 32 x 64 outputs, its lanes 4 x 8 of four neighbours by four, and as many again:
 // rows a part of the tile further, columns 32. Lanes i and i ^ 1 share a column and i and i ^ 2 a row, so
 // of 16 bytes each the requests of 16 lanes are met at once.
-template <int BLK_M, int BLK_N, bool K_MAJOR>
+template <int BLK_M, int BLK_N, bool A_K_MAJOR, bool B_K_MAJOR = A_K_MAJOR>
 struct ThreadTile {
     static constexpr int OWN_M = BLK_M / 8, OWN_N = 8, LANES_M = 4, LANES_N = 8;
     static constexpr int WARP_M = LANES_M * OWN_M, WARP_N = LANES_N * OWN_N;
@@ -45,8 +45,8 @@ struct ThreadTile {
     // Of a thread's neighbours.
     static constexpr int APART_M = BLK_M * CHUNK / OWN_M, APART_N = WARP_N * CHUNK / OWN_N;
     static constexpr int THREADS = WARPS_M * WARPS_N * 32;
-    using LayoutA = ThreadLayout<BLK_M, K_MAJOR>;
-    using LayoutB = ThreadLayout<BLK_N, K_MAJOR>;
+    using LayoutA = ThreadLayout<BLK_M, A_K_MAJOR>;
+    using LayoutB = ThreadLayout<BLK_N, B_K_MAJOR>;
 
     const int m, n;  // a thread's first chunk of rows, and of columns
     float acc[OWN_M][OWN_N];
