@@ -11,7 +11,8 @@
 // Launch     one thread an (n,c,z,p,q), or an element of dx; block 256; grid ceil(threads / 256)
 // Traffic    |x| + |columns|, |columns| = N C T R S Z P Q elements; no multiplication
 // Range      any extents; 64-bit index arithmetic; col2im gathers: deterministic
-// Siblings   direct and direct_tiled read x in place and need no columns
+// Siblings   movement/unfold.cu makes columns of plain x where rows of y are whole vectors; direct and
+//            direct_tiled read x in place and need none
 // Source     K. Chellapilla, S. Puri, P. Simard, "High performance convolutional neural networks
 //            for document processing", 2006, section 3.1
 //

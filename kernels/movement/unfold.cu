@@ -9,7 +9,7 @@
 // Traffic    |x| + |y| bytes, |y| = N C R S P Q elements; no arithmetic
 // Range      any extents, 64-bit offsets
 // Siblings   unfold reads x once and writes whole sectors; unfold_direct takes windows that
-//            shared memory does not hold. conv/im2col.cu makes the same for a convolution
+//            shared memory does not hold. conv/im2col.cu makes columns of other layouts, axes and padding
 // Source     K. Chellapilla, S. Puri, P. Simard, "High performance convolutional neural networks
 //            for document processing", 2006, section 3.1
 //

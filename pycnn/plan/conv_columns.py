@@ -1,11 +1,12 @@
 """The matrices of a convolution that is a matrix product: where they lie, or how they are made."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from pycnn.define.views import View
 from pycnn.plan.conv_problem import Four, Problem, Unsupported, flat_grid
+from pycnn.plan.unfold import Window, unfold
 from pycnn.runtime.plan import Buffer, Kernel, Launch
 
 BLOCK = 256
@@ -56,7 +57,7 @@ class Matrix:
             return ()
         array, problem = self.source
         at = Buffer(array.name, first * problem.x.strides[0] * problem.itemsize)
-        return (elementwise("im2col", problem.images(images), at, Buffer(self.array)),)
+        return (_columns(problem.images(images), at, Buffer(self.array)),)
 
 
 #: Columns of a problem, in place or in workspace; raises `Unsupported`.
@@ -143,6 +144,21 @@ def require_1x1(problem: Problem) -> None:
             "x".join(map(str, v.shape[2:])) for v in (problem.weight, problem.x, problem.y)
         )
         raise Unsupported(f"filter {filters}, {x} to {y}; allowed: filter 1x1, no padding")
+
+
+def _columns(problem: Problem, source: Buffer, target: Buffer) -> Launch:
+    """By rows in shared memory, as `pycnn.unfold` makes them, where four pixels leave together."""
+    plain = problem.spatial == 2 and problem.mode == "zeros" and not problem.x.channels_last
+    if plain and problem.y.shape[-1] % 4 == 0:
+        sides = (problem.weight.shape[2:], problem.dilation, problem.pad_begin, problem.stride)
+        window = Window(*((vertical, horizontal) for vertical, horizontal in sides))
+        n, c, h, w = problem.x.shape
+        if window.positions((h, w)) == problem.y.shape[2:]:
+            shape = (n, c * problem.taps, problem.pixels)
+            (launch,) = unfold(problem.x, shape, window).launches
+            assert isinstance(launch, Launch)
+            return replace(launch, args=(source, target, *launch.args[2:]))
+    return elementwise("im2col", problem, source, target)
 
 
 def elementwise(entry: str, problem: Problem, source: Buffer, target: Buffer) -> Launch:

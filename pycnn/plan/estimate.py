@@ -198,6 +198,8 @@ def depth_of(launch: Launch) -> int:
         return sum((e - b) * int(of["k"]["count"]) for b, e, of in tiles) // launch.grid[0]
     if (p := _struct(launch, "block_channels")) is not None:
         return int(p["block_channels"]) * int(p["block_rows"]) * int(p["block_cols"])
+    if launch.kernel.entry == "unfold" and (p := _struct(launch, "band")) is not None:
+        return ceil_div(prod(int(p[name]) for name in ("band", "Q", "R", "S")), 32)
     depthwise = launch.kernel.entry.startswith("depthwise")
     if depthwise and (p := _struct(launch, "strips")) is not None:
         wide = int(p["chunks"]) or ceil_div(int(p["conv"]["q"]), int(p["segments"]))

@@ -164,8 +164,8 @@ def test_workspace_is_bounded_where_no_estimate_is_known():
 def test_chunks_cover_every_image_once(n):
     layer = problem((n, 64, 56, 56), (64, 64, 3, 3), padding=1)
     launches = conv.plan(layer, "forward", "im2col", 60 * MIB).launches
-    lowering = [x for x in launches if x.kernel.entry == "im2col"]
-    images = [(x.args[0].offset // (4 * 64 * 56 * 56), int(x.args[-1]["n"])) for x in lowering]
+    lowering = [x for x in launches if x.kernel.entry == "unfold"]
+    images = [(x.args[0].offset // (4 * 64 * 56 * 56), int(x.args[-1]["N"])) for x in lowering]
     covered = [first + i for first, count in images for i in range(count)]
     assert covered == list(range(n))
     assert max(count for _, count in images) - min(count for _, count in images) <= 1
