@@ -88,7 +88,7 @@ __device__ __forceinline__ void convolve(const scalar_t* __restrict__ x,
 #pragma unroll
                     for (int j = 0; j < COLUMNS; ++j) done[j] += summand[j];
                 });
-                store(to, done, v.y_q);
+                store(to, done, (1u << COLUMNS) - 1, v.y_q);
                 to += v.y_p;
             }
             if (++p == at.p_end) return false;

@@ -1,173 +1,120 @@
-// conv/depthwise_input.cu: gradient of a depthwise convolution of stride 2 with respect to x.
+// conv/depthwise_input.cu: gradient of a depthwise convolution of stride 2 with respect to x, where
+// columns are neighbours in memory.
 //
 // Computes   dx[n,c,h,w] = epilogue(sum over r, s of w[c,0,r,s] dy[n,c, (h + top - r) / 2,
 //            (w + left - s) / 2], where these divide): four convolutions of stride 1, one for the
 //            even and the odd h and w, with the taps of their parity
-// Layout     dy (N,C,P,Q), w (C,1,KSIZE,KSIZE) rotated, dx (N,C,H,W): any strides
-// Launch     as depthwise.cu; with channels last, as depthwise_nhwc.cu, 14 columns wide. For one
-//            output there, 2x2 here
-// Traffic    |dy| + |w| + |dx|; (KSIZE - 1) / 2 rows more of dy for every strip, and as many
-//            columns with channels last. Lanes store pairs where neighbours in memory are columns
+// Layout     dy (N,C,P,Q), w (C,1,KSIZE,KSIZE), dx (N,C,H,W): any strides
+// Launch     one thread for a vector of columns of dx and a strip of pairs of its rows; block 128;
+//            grid flat, columns fastest; no shared memory
+// Traffic    |dy| + |w| + |dx|; WINDOW - 1 rows more of dy for every strip, and as many columns for
+//            every thread, which come from L1. A row is on its way while one is used
 // Range      filters of 3x3 and 5x5, stride 2 along both axes, dilation 1, zeros beyond x; 64-bit
-//            offsets. Gathered, in one order: deterministic
-// Siblings   with stride 1 depthwise and depthwise_nhwc, on the rotated filter
+//            offsets. With BYTES as depthwise.cu, x being dx. Gathered, in one order: deterministic
+// Siblings   depthwise_nhwc_input where channels are neighbours in memory; with stride 1 depthwise,
+//            on the rotated filter
 // Source     as depthwise.cu; the four parities: Shi et al., "Is the deconvolution layer the same
 //            as a convolutional layer?", arXiv 1609.07009, 2016
 //
-// entry depthwise_input          gradient of x at stride 2, a group of lanes for a strip of rows
-// entry depthwise_nhwc_input     gradient of x at stride 2, a warp for a strip of 32 channels
-// variant SCALAR = floating
+// entry depthwise_input          gradient of x at stride 2, a thread for a strip of rows
+// variant SCALAR BYTES = floating 0, halves 4, halves 8, halves 16, single 16
 // variant KSIZE = 3, 5
-#include <pycnn/depthwise.cuh>
-#include <pycnn/epilogue.cuh>
+#define STRIDE 2
+#include <pycnn/depthwise_planes.cuh>
+#include <pycnn/depthwise_input.cuh>
 
-// The 2x2 outputs of a lane have a window of WINDOW x WINDOW elements of dy in common. Element
-// (k, s) meets, for output (f, g), tap (2k + odd_top - f, 2s + odd_left - g) of the rotated filter.
-constexpr int WINDOW = (KSIZE + 1) / 2;
-constexpr int PAIRS = 7;  // of columns, with channels last: half of `WIDE` in the plan
+// Of a multiprocessor, as many as registers allow.
+constexpr int CELL_BLOCKS_OF[] = {7, 5, 7, 5, 4, 3};
+constexpr int CELL_BLOCKS = CELL_BLOCKS_OF[KIND / 2];
 
-// A filter by its slots: tap (r, s) is in slot (r + 1 - odd_top, s + 1 - odd_left), which does not
-// depend on the padding for an element and an output. One row and one column of slots have no tap.
-struct Slots {
-    acc_t tap[KSIZE + 1][KSIZE + 1];
-    bool odd_top, odd_left;
+constexpr int OUTS = 2 * COLUMNS;  // of dx
+constexpr int BACK = 1, FRONT = WINDOW - 1 - BACK;
+constexpr int INS = FRONT + COLUMNS + BACK;  // of dy that they need
 
-    template <typename Tap>
-    __device__ __forceinline__ Slots(const DepthwiseParams& v, const Tap& tap_at)
-        : odd_top(v.odd_top), odd_left(v.odd_left) {
-#pragma unroll
-        for (int i = 0; i <= KSIZE; ++i)
-#pragma unroll
-            for (int j = 0; j <= KSIZE; ++j) {
-                const bool exists = has(i, odd_top) && has(j, odd_left);
-                tap[i][j] =
-                    exists ? tap_at((i + odd_top - 1) * KSIZE + j + odd_left - 1) : acc_t(0);
-            }
-    }
-    static __device__ __forceinline__ bool has(int slot, bool odd) {
-        return (slot > 0 || odd) && (slot < KSIZE || !odd);
-    }
-    // Of output (f, g). A slot with no tap must not count: 0 * infinity would.
-    template <typename Element>
-    __device__ __forceinline__ acc_t sum(int f, int g, const Element& element) const {
-        acc_t sum = 0;
-#pragma unroll
-        for (int k = 0; k < WINDOW; ++k)
-#pragma unroll
-            for (int s = 0; s < WINDOW; ++s) {
-                const int i = 2 * k + 1 - f, j = 2 * s + 1 - g;
-                if (has(i, odd_top) && has(j, odd_left)) sum += tap[i][j] * element(k, s);
-            }
-        return sum;
-    }
-};
+__device__ __forceinline__ void gather(const scalar_t* __restrict__ dy,
+                                       const scalar_t* __restrict__ weight,
+                                       const Epilogue& epilogue, scalar_t* __restrict__ dx,
+                                       const StripParams& v, const Strip& at, const Cells& down,
+                                       const Cells& across) {
+    acc_t taps[TAPS];
+    load_taps(taps, weight, at.c, v);
+    const EpilogueParams& e = epilogue.p;
+    const Finish<1> finish(epilogue, at.c);
+    const int q = at.q + (BYTES ? -FRONT : across.newest - (WINDOW - 1));
+    const int w = 2 * at.q - (BYTES ? 0 : across.before);
+    const unsigned there = columns_inside<INS>(q, v.q), outs = columns_inside<OUTS>(w, v.w);
+    int p = at.p + down.newest - (WINDOW - 1), h = 2 * at.p - down.before;
+    const int end = p + (at.p_end - at.p) + WINDOW - 1;
+    const scalar_t* row = dy + at.n * v.y_n + at.c * v.y_c + p * v.y_p +
+                          static_cast<index_t>(q) * v.y_q;
+    scalar_t* to = dx + at.n * v.x_n + at.c * v.x_c + h * v.x_h + static_cast<index_t>(w) * v.x_w;
+    const scalar_t* const beside = epilogue.residual + at.n * e.residual_n +
+                                   at.c * e.residual_k + w * e.residual_q;
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1)
-depthwise_input(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ weight,
-                const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
-                const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
-                scalar_t* __restrict__ dx, DepthwiseParams v, EpilogueParams e) {
-    const int lane = threadIdx.x & (v.lanes - 1);
-    const Partition at(v, flat_thread() / v.lanes, 2 * v.lanes * v.chunks);
-    const scalar_t* const image = dy + at.n * v.conv.x_n + at.c * v.conv.x_c;
-    const scalar_t* const filter = weight + at.c * v.conv.w_g;
-    const auto tap = [&](int i) {
-        return to_acc(filter[i / KSIZE * v.conv.w_r + i % KSIZE * v.conv.w_s]);
+    using OfRow = Row<BYTES != 0, FRONT, COLUMNS, BACK>;
+    const auto load = [&](OfRow& to) {
+        to.load(row, p < end && inside(p, v.p) ? there : 0, v.y_q);
+        ++p;
+        row += v.y_p;
     };
-    const bool warp = v.lanes == 32;  // which loads each tap once
-    const acc_t mine = warp && lane < TAPS ? tap(lane) : acc_t(0);
-    const Slots slots(v, [&](int i) { return warp ? __shfl_sync(FULL_MASK, mine, i) : tap(i); });
-
-    acc_t window[WINDOW][WINDOW][CHUNKS] = {};
-    const Epilogue epilogue{bias, scale, shift, residual, e};
-    for (int i = 0; i < v.rows / 2 + WINDOW - 1; ++i) {
-        const int p = at.p / 2 + i - v.conv.top;
-        Row<WINDOW> row;
-        row.load(image + p * v.conv.x_h, at.exists && inside(p, v.conv.h), v, at.q / 2, lane);
+    OfRow first[WINDOW - 1], next;
 #pragma unroll
-        for (int s = 0; s < WINDOW; ++s)
+    for (int i = 0; i < WINDOW - 1; ++i) load(first[i]);
+    load(next);
+    acc_t window[WINDOW][INS];  // of the rows that reach the cells at hand, in turn
 #pragma unroll
-            for (int j = 0; j < CHUNKS; ++j) {
+    for (int i = 0; i < WINDOW - 1; ++i) first[i].take(window[i]);
+    const auto step = [&](auto turn_) {
+        constexpr int turn = decltype(turn_)::value;  // the oldest row is window[turn]
+        next.take(window[(turn + WINDOW - 1) % WINDOW]);
+        load(next);
 #pragma unroll
-                for (int k = 1; k < WINDOW; ++k) window[k - 1][s][j] = window[k][s][j];
-                if (j < v.chunks) window[WINDOW - 1][s][j] = row.under(s, j, v, lane);
-            }
-        const int h = at.p + 2 * (i - (WINDOW - 1));
-        if (!at.exists || h < at.p) continue;
+        for (int f = 0; f < 2; ++f, ++h, to += v.x_h) {
+            if (!inside(h, v.h)) continue;
+            acc_t sum[OUTS] = {};
 #pragma unroll
-        for (int j = 0; j < CHUNKS; ++j) {
-            const int w = at.q + 2 * (j * v.lanes + lane);
-            if (j >= v.chunks || w >= v.conv.q) continue;
+            for (int j = 0; j < OUTS; ++j)
 #pragma unroll
-            for (int f = 0; f < 2; ++f) {
-                if (h + f >= at.p_end) continue;
-                scalar_t* const to = dx + at.n * v.conv.y_n + at.c * v.conv.y_k +
-                                   (h + f) * v.conv.y_p + w * v.conv.y_q;
-                Pair pair;
+                for (int d = 0; d < WINDOW; ++d)
 #pragma unroll
-                for (int g = 0; g < 2; ++g) {
-                    if (w + g >= v.conv.q) continue;
-                    const acc_t sum =
-                        slots.sum(f, g, [&](int k, int s) { return window[k][s][j]; });
-                    const index_t residual_at = at.n * e.residual_n + at.c * e.residual_k +
-                                                (h + f) * e.residual_p + (w + g) * e.residual_q;
-                    pair.value[g] = from_acc(epilogue(sum, at.c, residual_at));
-                }
-                if (v.pairs && reinterpret_cast<size_t>(to) % sizeof(Pair) == 0) {
-                    *reinterpret_cast<Pair*>(to) = pair;
-                } else {
-                    to[0] = pair.value[0];
-                    if (w + 1 < v.conv.q) to[v.conv.y_q] = pair.value[1];
-                }
-            }
+                    for (int b = 0; b < WINDOW; ++b) {
+                        const int r = tap_of(d, f), s = tap_of(b, j % 2);
+                        if (is_tap(r) && is_tap(s))
+                            sum[j] += window[(turn + WINDOW - 1 - d) % WINDOW]
+                                            [j / 2 + WINDOW - 1 - b] * taps[r * KSIZE + s];
+                    }
+            finish(sum, [&] {
+                Row<BYTES != 0, 0, OUTS, 0> residual;
+                acc_t summand[OUTS];
+                residual.load(beside + h * e.residual_p, outs, e.residual_q);
+                residual.take(summand);
+#pragma unroll
+                for (int j = 0; j < OUTS; ++j) sum[j] += summand[j];
+            });
+            store(to, sum, outs, v.x_w);
         }
+        return p <= end;
+    };
+    while (in_turn<WINDOW>(step)) {
     }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1)
-depthwise_nhwc_input(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ weight,
-                     const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
-                     const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
-                     scalar_t* __restrict__ dx, DepthwiseParams v, EpilogueParams e) {
-    __shared__ acc_t filters[LANES * TAPS];
-    const LanePartition at(v, 2 * PAIRS);
-    load_filters(filters, weight, v, at.c - threadIdx.x);
+// Whether all begin where vectors do is asked in front of all else: see docs/bandwidth.md.
+extern "C" __global__ void __launch_bounds__(THREADS, CELL_BLOCKS)
+depthwise_input(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ weight,
+                const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+                const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
+                scalar_t* __restrict__ dx, StripParams v, EpilogueParams e) {
+    const Cells down(v.top, v.h), across(v.left, v.w);
+    const Strip at(blockIdx.x * THREADS + threadIdx.x, in_cells(v, down, across), v.channels);
     if (!at.exists) return;
-    const Slots slots(v, [&](int i) { return filters[threadIdx.x * TAPS + i]; });
-
-    const scalar_t* const image = dy + at.n * v.conv.x_n + at.c * v.conv.x_c;
     const Epilogue epilogue{bias, scale, shift, residual, e};
-    acc_t window[WINDOW][PAIRS + WINDOW - 1] = {};
+    if (!BYTES || (aligned_to<scalar_t, COLUMNS>(dy) && aligned_to<scalar_t, OUTS>(dx) &&
+                   aligned_to<scalar_t, OUTS>(residual)))
+        return gather(dy, weight, epilogue, dx, v, at, down, across);
 #pragma unroll 1
-    for (int h = at.p - 2 * (WINDOW - 1); h < at.p_end; h += 2) {
-        const int p = h / 2 + WINDOW - 1 - v.conv.top;
-        const bool row_exists = inside(p, v.conv.h);
-        const scalar_t* const row = image + p * v.conv.x_h;
-#pragma unroll
-        for (int u = 0; u < PAIRS + WINDOW - 1; ++u) {
-#pragma unroll
-            for (int k = 1; k < WINDOW; ++k) window[k - 1][u] = window[k][u];
-            const int q = at.q / 2 + u - v.conv.left;
-            const bool exists = row_exists && inside(q, v.conv.w);
-            window[WINDOW - 1][u] = exists ? to_acc(row[q * v.conv.x_w]) : acc_t(0);
-        }
-        if (h < at.p) continue;
-#pragma unroll
-        for (int f = 0; f < 2; ++f) {
-            if (h + f >= at.p_end) break;
-            index_t to = at.n * v.conv.y_n + at.c * v.conv.y_k + (h + f) * v.conv.y_p +
-                         at.q * v.conv.y_q;
-            index_t residual_at = at.n * e.residual_n + at.c * e.residual_k +
-                                  (h + f) * e.residual_p + at.q * e.residual_q;
-#pragma unroll
-            for (int j = 0; j < 2 * PAIRS; ++j) {
-                if (at.q + j >= v.conv.q) break;
-                const acc_t sum =
-                    slots.sum(f, j % 2, [&](int k, int s) { return window[k][j / 2 + s]; });
-                dx[to] = from_acc(epilogue(sum, at.c, residual_at));
-                to += v.conv.y_q;
-                residual_at += e.residual_q;
-            }
-        }
-    }
+    for (int h = 2 * at.p - down.before; h < 2 * at.p_end - down.before; ++h)
+#pragma unroll 1
+        for (int w = 2 * at.q; w < 2 * at.q + OUTS; ++w)  // whole vectors, so all are there
+            if (inside(h, v.h)) gather_element(dy, weight, epilogue, dx, v, at.n, at.c, h, w);
 }

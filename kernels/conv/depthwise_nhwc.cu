@@ -21,18 +21,6 @@
 // variant STRIDE = 1, 2
 #include <pycnn/depthwise_channels.cuh>
 
-template <int J = 0>
-__device__ __forceinline__ void store_row(scalar_t* row, const acc_t (&sum)[COLUMNS * VEC],
-                                          int columns, int step) {
-    if constexpr (J < COLUMNS) {
-        Vec vec;
-#pragma unroll
-        for (int i = 0; i < VEC; ++i) vec.at[i] = from_acc(sum[J * VEC + i]);
-        if (J < columns) *reinterpret_cast<Vec*>(steps_on<AHEAD + J>(row, step)) = vec;
-        store_row<J + 1>(row, sum, columns, step);
-    }
-}
-
 __device__ __forceinline__ void convolve_vectors(const scalar_t* __restrict__ x,
                                                  const scalar_t* __restrict__ weight,
                                                  const Epilogue& epilogue,
@@ -44,6 +32,7 @@ __device__ __forceinline__ void convolve_vectors(const scalar_t* __restrict__ x,
     const Finish<VEC> finish(epilogue, at.c);
     const int left = at.q * STRIDE - v.left, top = at.p * STRIDE - v.top;
     const unsigned there = columns_inside<IN_COLUMNS>(left, v.w);
+    const unsigned outs = columns_inside<COLUMNS>(at.q, v.q);
     const scalar_t* row = x + at.n * v.x_n + at.c * v.x_c + top * v.x_h +
                           static_cast<index_t>(left - AHEAD) * v.x_w;
     scalar_t* to = y + at.n * v.y_n + at.c * v.y_c + at.p * v.y_p +
@@ -93,7 +82,7 @@ __device__ __forceinline__ void convolve_vectors(const scalar_t* __restrict__ x,
                 finish(done, [&] {
 #pragma unroll
                     for (int j = 0; j < COLUMNS; ++j) {
-                        if (j >= v.q - at.q) continue;
+                        if (!(outs >> j & 1)) continue;
                         acc_t value[VEC];
                         widen(__ldg(reinterpret_cast<const Words*>(beside + j * e.residual_q)),
                               value);
@@ -101,7 +90,7 @@ __device__ __forceinline__ void convolve_vectors(const scalar_t* __restrict__ x,
                         for (int i = 0; i < VEC; ++i) done[j * VEC + i] += value[i];
                     }
                 });
-                store_row(to, done, v.q - at.q, v.y_q);
+                store_columns(to, done, outs, v.y_q);
                 to += v.y_p;
                 beside += e.residual_p;
             }

@@ -2,26 +2,16 @@
 
 from dataclasses import replace
 from math import prod
+from types import ModuleType
 
 from pycnn.define.views import View
 from pycnn.plan import depthwise_channels, depthwise_planes
 from pycnn.plan.conv_algorithm import Algorithm, unlimited
 from pycnn.plan.conv_direct import add_parts
-from pycnn.plan.conv_problem import Pair, Problem, Unsupported, flat_grid, planned
-from pycnn.runtime.plan import Argument, Buffer, Kernel, Launch, Plan
-from pycnn.runtime.structs import struct
+from pycnn.plan.conv_problem import Problem, Unsupported, planned
+from pycnn.plan.depthwise_strips import Arguments
+from pycnn.runtime.plan import Buffer, Plan
 from pycnn.runtime.target import target
-from pycnn.shapes import ceil_div
-
-#: THREADS of kernels/include/pycnn/depthwise.cuh, and the columns of a team's widest row.
-THREADS = 128
-TEAMS, CHUNKS = (8, 16, 32), 2
-
-#: Of dx at stride 2 with channels last, where a lane has a channel, and WIDE columns.
-LANES, WIDE = 32, 14
-
-#: Rows of dx in a strip: each loads a row of dy more, and fewer strips fill a GPU less.
-ROWS_OF_INPUT = 28
 
 #: Threads of a multiprocessor, and outputs for each of them below which ``direct``, which has a
 #: thread an output, is predicted to be faster (docs/model.md). Not yet measured on a GPU.
@@ -32,29 +22,31 @@ SIDES = (3, 5)
 
 
 def forward(problem: Problem) -> Plan:
-    """y, a team of lanes for a strip of rows."""
+    """y, a thread for a strip of rows."""
     _require(problem)
-    launch = _convolution(problem, "_forward", ("x", Buffer("weight"), "y"))
+    launch = _of(problem).forward(problem, _arguments(problem, "x", Buffer("weight"), "y"))
     return planned(problem, "y", problem.y.shape, (launch,))
 
 
 def backward_input(problem: Problem) -> Plan:
     """dx: y of the convolution of dy with the filters rotated; at stride 2, four of them in one."""
     _require(problem)
-    k, c, w_r, w_s = problem.weight.strides
-    side, stride = problem.weight.shape[-1], problem.stride[0]
-    window = ceil_div(side, stride)  # elements of dy along an axis that `stride` outputs need
-    rotated = replace(
-        problem,
-        x=problem.y,
-        y=problem.x,
-        weight=View(problem.weight.shape, (k, c, -w_r, -w_s), problem.dtype),
-        pad_begin=tuple(window - 1 - ceil_div(before, stride) for before in problem.pad_begin),
-    )
-    last = Buffer("weight", (side - 1) * (w_r + w_s) * problem.itemsize)
-    part = "_forward" if stride == 1 else "_input"
-    top, left = (before % stride for before in problem.pad_begin)
-    launch = _convolution(rotated, part, ("dy", last, "dx"), (top, left))
+    of = _of(problem)
+    if problem.stride == (1, 1):
+        k, c, w_r, w_s = problem.weight.strides
+        side = problem.weight.shape[-1]
+        rotated = replace(
+            problem,
+            x=problem.y,
+            y=problem.x,
+            weight=View(problem.weight.shape, (k, c, -w_r, -w_s), problem.dtype),
+            pad_begin=tuple(side - 1 - before for before in problem.pad_begin),
+        )
+        last = Buffer("weight", (side - 1) * (w_r + w_s) * problem.itemsize)
+        launch = of.forward(rotated, _arguments(problem, "dy", last, "dx"))
+    else:
+        given = _arguments(problem, "dy", Buffer("weight"), "dx")
+        launch = of.backward_input(problem, given)
     return planned(problem, "dx", problem.x.shape, (launch,))
 
 
@@ -62,11 +54,21 @@ def backward_weight(problem: Problem) -> Plan:
     """dweight: sums over strips of rows, then the sum of these in their order."""
     _require(problem)
     size = problem.groups * problem.taps
-    of = depthwise_channels if problem.x.channels_last else depthwise_planes
-    launch, parts = of.backward_weight(problem)
+    launch, parts = _of(problem).backward_weight(problem)
     added = add_parts(problem, "partial", "dweight", parts, size)
     workspace = {"partial": problem.sums(parts * size)}
     return planned(problem, "dweight", problem.weight.shape, (launch, added), workspace)
+
+
+def _of(problem: Problem) -> ModuleType:
+    """The kernels of a layout."""
+    return depthwise_channels if problem.x.channels_last else depthwise_planes
+
+
+def _arguments(problem: Problem, x: str, weight: Buffer, y: str) -> Arguments:
+    """Of the array that comes first with the filters, into the last."""
+    *pointers, finish = problem.epilogue.arguments()
+    return (Buffer(x), weight, *pointers, Buffer(y)), finish
 
 
 def _require(problem: Problem) -> None:
@@ -87,77 +89,6 @@ def _require(problem: Problem) -> None:
         raise Unsupported(f"padding mode {problem.mode}; allowed: zeros")
     if max(problem.pad_begin) >= sides[0]:
         raise Unsupported(f"padding {problem.pad_begin}; allowed: less than the filter")
-
-
-def _strips(problem: Problem, most: int, up: int = 1) -> tuple[int, int, int]:
-    """Parts of a row, parts of a column, and rows in one of these, of outputs up x up at a time."""
-    p, q = problem.y.shape[2:]
-    strips = ceil_div(p, most)
-    rows = ceil_div(ceil_div(p, strips), up) * up
-    if problem.x.channels_last:
-        return ceil_div(q, WIDE), strips, rows
-    team, chunks = _team(ceil_div(q, up))
-    return ceil_div(q, up * team * chunks), strips, rows
-
-
-def _team(columns: int) -> tuple[int, int]:
-    """Lanes of a team, and outputs of a lane, in a row of so many."""
-    team = next((t for t in TEAMS if t >= columns), TEAMS[-1])
-    return team, min(CHUNKS, ceil_div(columns, team))
-
-
-def _convolution(
-    problem: Problem, part: str, arrays: tuple[str, Buffer, str], odd: Pair = (0, 0)
-) -> Launch:
-    """Of the array that comes first with the filters, into the last."""
-    x, weight, y = arrays
-    *pointers, finish = problem.epilogue.arguments()
-    arguments = (Buffer(x), weight, *pointers, Buffer(y))
-    if part == "_forward":
-        of = depthwise_channels if problem.x.channels_last else depthwise_planes
-        return of.forward(problem, arguments, finish)
-    return _launch(problem, part, ROWS_OF_INPUT, arguments, (finish,), odd)
-
-
-def _launch(
-    problem: Problem,
-    part: str,
-    rows: int,
-    arrays: tuple[Argument, ...],
-    rest: tuple[Argument, ...] = (),
-    odd: Pair = (0, 0),
-) -> Launch:
-    """Of the kernel for this layout; `part`: "_forward", "_weight", or "_input" with stride 2."""
-    dx = part == "_input"
-    up = problem.stride[0] if dx else 1
-    segments, strips, rows = _strips(problem, rows, up)
-    shares = problem.x.shape[0] * segments * strips
-    if problem.x.channels_last:
-        entry = "depthwise_nhwc_input"
-        team, chunks, block = 0, 0, (LANES, THREADS // LANES, 1)
-        blocks = ceil_div(problem.groups, LANES) * ceil_div(shares, block[1])
-    else:
-        entry = f"depthwise{part}"
-        (team, chunks), block = _team(ceil_div(problem.y.shape[-1], up)), (THREADS, 1, 1)
-        blocks = ceil_div(shares * problem.groups * team, THREADS)
-    larger = problem.y if dx else problem.x
-    *steps, step = larger.strides
-    pairs = step == 1 and not any(s % 2 for s in (*steps, larger.shape[-1]))
-    params = struct(
-        "pycnn/depthwise.cuh", "DepthwiseParams",
-        conv=problem.params(),
-        lanes=team, chunks=chunks, segments=segments, strips=strips, rows=rows,
-        pairs=pairs, odd_top=odd[0], odd_left=odd[1],
-    )  # fmt: skip
-    defines = [problem.scalar, ("KSIZE", str(problem.weight.shape[-1]))]
-    if not dx:
-        defines.append(("STRIDE", str(problem.stride[0])))
-    return Launch(
-        Kernel(f"conv/depthwise{part.removeprefix('_forward')}.cu", entry, tuple(defines)),
-        flat_grid(blocks, 1, "the strips of rows"),
-        block,
-        (*arrays, params, *rest),
-    )
 
 
 def _score(problem: Problem, direction: str) -> tuple[int, str]:

@@ -200,10 +200,6 @@ def depth_of(launch: Launch) -> int:
         return int(p["block_channels"]) * int(p["block_rows"]) * int(p["block_cols"])
     if launch.kernel.entry == "unfold" and (p := _struct(launch, "band")) is not None:
         return ceil_div(prod(int(p[name]) for name in ("band", "Q", "R", "S")), 32)
-    depthwise = launch.kernel.entry.startswith("depthwise")
-    if depthwise and (p := _struct(launch, "strips")) is not None:
-        wide = int(p["chunks"]) or ceil_div(int(p["conv"]["q"]), int(p["segments"]))
-        return int(p["rows"]) * wide
     if (p := _struct(launch, "tap_order")) is not None:
         return int(p["rows"])
     p = _struct(launch, "conv")

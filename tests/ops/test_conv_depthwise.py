@@ -1,4 +1,4 @@
-"""The algorithm depthwise: shapes around its teams, segments and strips, and what it moves."""
+"""The algorithm depthwise: shapes around its vectors and strips, and what it moves."""
 
 from functools import partial
 
@@ -7,12 +7,12 @@ import pytest
 from op_checks import VIEWS, assert_matches, counted, same_under_all_schedules, view_of
 
 import pycnn
-from pycnn.plan import depthwise_channels, depthwise_planes
+from pycnn.plan import depthwise_strips
 from pycnn.reference.oracle import conv as oracle
 from pycnn.testing.tested import normal
 
-#: (N, C, H, W), side, stride, padding, dtype: rows shorter and longer than a team, a chunk and a
-#: segment, several strips, padding on one side only, more padding than the image.
+#: (N, C, H, W), side, stride, padding, dtype: short and long rows, several strips, padding on one
+#: side only, more padding than the image.
 CASES = [
     ((2, 3, 9, 7), 3, 1, ((1, 1), (1, 1)), "float32"),
     ((2, 3, 9, 7), 3, 2, ((1, 1), (1, 1)), "float32"),
@@ -128,12 +128,15 @@ def test_special_values_reach_what_their_windows_cover(backend, rng, before, lay
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 def test_transposed_convolution_ends_with_its_epilogue(backend, rng, monkeypatch, layout):
-    """It is dx at stride 2; the same bit for bit in every thread order, in arrays of any kind."""
+    """It is dx at stride 2; the same bit for bit in every thread order, in arrays of any kind.
+
+    In vectors of columns and pairs of channels, and one by one where addresses allow none.
+    """
     needs_emulator(backend)
-    x, weight = normal(rng, (2, 3, 5, 9), "float32"), normal(rng, (3, 1, 5, 5), "float32")
-    residual, bias = normal(rng, (2, 3, 10, 18), "float32"), normal(rng, (3,), "float32")
-    settings = {"stride": 2, "padding": 2, "output_padding": 1, "groups": 3}
-    shape, rest = residual.shape, ((2, 2), ((2, 2), (2, 2)), (1, 1), 3)
+    x, weight = normal(rng, (2, 4, 5, 6), "float32"), normal(rng, (4, 1, 5, 5), "float32")
+    residual, bias = normal(rng, (2, 4, 10, 12), "float32"), normal(rng, (4,), "float32")
+    settings = {"stride": 2, "padding": 2, "output_padding": 1, "groups": 4}
+    shape, rest = residual.shape, ((2, 2), ((2, 2), (2, 2)), (1, 1), 4)
     sums, _, _ = oracle.convolve_backward(x, np.zeros(shape), weight, *rest)
     want = np.maximum(sums + bias[:, None, None] + residual, 0)
     for kind in VIEWS:
@@ -228,11 +231,9 @@ def test_moves_nothing_unnecessary(backend, rng, monkeypatch, direction, stride,
     """The layer of MobileNet; every tensor once. (Of one image `auto` takes `direct`.)
 
     Strips of rows as many images have them; a thread of 4 columns asks for 6, or of stride 2 for 9
-    in place of 8.
+    in place of 8, and of its dx for 3 in place of 2 of dy.
     """
-    for planner in (depthwise_channels, depthwise_planes):
-        monkeypatch.setattr(planner, "strip", lambda *given: 28)
-    strips = (direction, stride) != ("dx", 2)
+    monkeypatch.setattr(depthwise_strips, "strip", lambda *given: 28)
     x = normal(rng, (1, 128, 56, 56), "float32")
     weight = normal(rng, (128, 1, 3, 3), "float32")
     dy = normal(rng, (1, 128, 56 // stride, 56 // stride), "float32")
@@ -244,8 +245,10 @@ def test_moves_nothing_unnecessary(backend, rng, monkeypatch, direction, stride,
             needs = direction == "dx", direction == "dweight", False
             given = arranged(dy, layout), arranged(x, layout), weight
             pycnn.conv2d_backward(*given, needs=needs, **settings)
-    sides = layout == "NCHW" and strips  # which share sectors of L1
-    most = 2.2 if sides else 1.45 if strips else 1.1
+    sides = layout == "NCHW"  # which share sectors of L1
+    most = 2.2 if sides else 1.45
+    if (direction, stride) == ("dx", 2):  # four fifths of which are stores
+        most = 1.32 if sides else 1.22
     assert traffic.total.bytes_moved <= most * (x.nbytes + dy.nbytes + weight.nbytes)
 
 

@@ -15,11 +15,11 @@ import pycnn
 from pycnn.define.views import View
 from pycnn.plan import (
     conv,
-    conv_depthwise,
     conv_phases,
     conv_tiled,
     depthwise_channels,
     depthwise_planes,
+    depthwise_strips,
 )
 from pycnn.plan.conv_problem import MAX_EXTENT, Problem, bytes_of
 from pycnn.plan.conv_tiled import SHARED_LIMIT
@@ -105,14 +105,9 @@ def test_buffers_are_named_and_lie_inside(layer):
 def test_constants_are_those_of_the_kernels():
     folder = sources.kernel_dir()
     tiled = (folder / "conv" / "direct_tiled.cu").read_text()
-    rows = (folder / "include" / "pycnn" / "depthwise.cuh").read_text()
     constants = _constants(tiled)
     for name in ("THREADS", "PIXELS", "FILTERS", "CHANNELS", "TAP_PADDING"):
         assert int(constants[name]) == getattr(conv_tiled, name)
-    constants = _constants(rows + (folder / "conv" / "depthwise_input.cu").read_text())
-    for name in ("THREADS", "CHUNKS", "LANES"):
-        assert int(constants[name]) == getattr(conv_depthwise, name)
-    assert 2 * int(constants["PAIRS"]) == conv_depthwise.WIDE
 
 
 def _constants(text):
@@ -363,16 +358,24 @@ def test_strips_of_channels_fill_whole_waves():
     [
         (
             depthwise_channels,
-            ("include/pycnn/depthwise_channels.cuh", "conv/depthwise_nhwc_weight.cu"),
-            4,
+            (
+                "include/pycnn/depthwise_channels.cuh",
+                "conv/depthwise_nhwc_input.cu",
+                "conv/depthwise_nhwc_weight.cu",
+            ),
+            6,
         ),
-        (depthwise_planes, ("conv/depthwise.cu", "conv/depthwise_weight.cu"), 2),
+        (
+            depthwise_planes,
+            ("conv/depthwise.cu", "conv/depthwise_input.cu", "conv/depthwise_weight.cu"),
+            3,
+        ),
     ],
 )
 def test_constants_of_strips_are_those_of_the_kernels(planner, files, count):
     files = ("include/pycnn/depthwise_strips.cuh", *files)
     text = "".join((sources.kernel_dir() / file).read_text() for file in files)
-    assert int(_constants(text)["THREADS"]) == planner.THREADS
+    assert int(_constants(text)["THREADS"]) == depthwise_strips.THREADS
     tables = re.findall(r"int (\w+)_OF\[\] = \{(.*)\};", text)
     assert len(tables) == count
     for name, values in tables:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from math import prod
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 import pycnn
@@ -15,7 +14,7 @@ from pycnn.plan import conv, estimate
 from pycnn.plan.conv_order import CONTENDS
 from pycnn.plan.conv_problem import Unsupported
 from pycnn.plan.estimate import Cost, at_hand, blocks_of, cost_of, depth_of, of_launch
-from pycnn.predict import code, gpus, plans
+from pycnn.predict import code, gpus
 from pycnn.runtime.plan import Launch
 from pycnn.runtime.target import Target, planned_for
 
@@ -49,13 +48,6 @@ def test_depths_are_terms_of_sums():
         assert depth_of(found) == 9 * 64
         # A block has several tiles one after the other, of 192 pixels, in pairs.
         assert blocks_of(found) == 2 * -(-32 * 56 * 56 // 384) > prod(found.grid)
-
-
-def test_strips_of_another_family_are_none_of_depthwise():
-    with plans.planned_on(gpus.gpu("h200")):
-        ((plan, _),) = plans.planned(lambda: pycnn.interpolate(np.ones((2, 3, 9, 7)), (13, 11)))
-    assert plan.algo == "strips"
-    assert {depth_of(one) for one in plan.launches} == {0}
 
 
 def test_pixels_between_strides_are_not_read():

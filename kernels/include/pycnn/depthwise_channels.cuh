@@ -20,10 +20,10 @@ struct Strip {
     int n, c, p, p_end, q, channels;
     bool exists;
 
-    __device__ __forceinline__ explicit Strip(const StripParams& v) {
+    __device__ __forceinline__ explicit Strip(const StripParams& v, int columns = COLUMNS) {
         unsigned number = blockIdx.x * THREADS + threadIdx.x;
         c = next_tile(number, static_cast<unsigned>(v.channels), static_cast<unsigned>(VEC));
-        q = next_tile(number, static_cast<unsigned>(v.q), static_cast<unsigned>(COLUMNS));
+        q = next_tile(number, static_cast<unsigned>(v.q), static_cast<unsigned>(columns));
         p = next_tile(number, static_cast<unsigned>(v.p), static_cast<unsigned>(v.rows));
         n = number;
         exists = n < v.n;
@@ -81,6 +81,20 @@ __device__ __forceinline__ void load_row(Words (&to)[COUNT], const scalar_t* row
         load_columns(to, row, ALL, step);
     else
         load_columns(to, row, there, step);
+}
+
+// Columns of a row from AHEAD steps behind `row` on, those that `there` has a bit for; of sums,
+// channels counting fastest.
+template <int U = 0, int COUNT>
+__device__ __forceinline__ void store_columns(scalar_t* row, const acc_t (&sum)[COUNT],
+                                              unsigned there, int step) {
+    if constexpr (U * VEC < COUNT) {
+        Vec vec;
+#pragma unroll
+        for (int i = 0; i < VEC; ++i) vec.at[i] = from_acc(sum[U * VEC + i]);
+        if (there >> U & 1) *reinterpret_cast<Vec*>(steps_on<AHEAD + U>(row, step)) = vec;
+        store_columns<U + 1>(row, sum, there, step);
+    }
 }
 
 // The filters of a thread's channels.

@@ -99,14 +99,17 @@ __device__ __forceinline__ void load_taps(acc_t (&taps)[TAPS], const scalar_t* w
         taps[i] = to_acc(ldg(weight + c * v.w_c + i / KSIZE * v.w_r + i % KSIZE * v.w_s));
 }
 
-// Outputs of a row.
-__device__ __forceinline__ void store(scalar_t* to, const acc_t (&sum)[COLUMNS], int step) {
-    Block<scalar_t, COLUMNS> block;
+// Of a row, those that `there` has a bit for: of a vector all or none.
+template <int COUNT>
+__device__ __forceinline__ void store(scalar_t* to, const acc_t (&sum)[COUNT], unsigned there,
+                                      int step) {
+    Block<scalar_t, COUNT> block;
 #pragma unroll
-    for (int j = 0; j < COLUMNS; ++j) block.at[j] = from_acc(sum[j]);
+    for (int j = 0; j < COUNT; ++j) block.at[j] = from_acc(sum[j]);
     if constexpr (BYTES != 0)
-        *reinterpret_cast<Block<scalar_t, COLUMNS>*>(to) = block;
+        *reinterpret_cast<Block<scalar_t, COUNT>*>(to) = block;
     else
 #pragma unroll
-        for (int j = 0; j < COLUMNS; ++j) to[static_cast<index_t>(j) * step] = block.at[j];
+        for (int j = 0; j < COUNT; ++j)
+            if (there >> j & 1) to[static_cast<index_t>(j) * step] = block.at[j];
 }
