@@ -8,8 +8,9 @@
 // Traffic    |x| + |y| (+ |indices|), 128 bits an access; of 3x3, a row more of x for every strip and
 //            a column more for every thread. A row of a thread's columns is in flight at a time
 // Range      planes of less than 2^31 elements; padding and ceil mode as long as every window has an
-//            element of x. Indices, NaN and the divisor m as in max_pool.cu and avg_pool.cu. Where an
-//            address is no multiple of 16 bytes, elements come and go one by one
+//            element of x. Indices, NaN and the divisor m as in max_pool.cu and avg_pool.cu; beside an
+//            index, of 16 bits, a maximum that is -0 is 0. Where an address is no multiple of 16 bytes,
+//            elements come and go one by one
 // Siblings   max_pool.cu and avg_pool.cu take any window and layout, by way of shared memory
 // Source     as max_pool.cu and avg_pool.cu
 //
@@ -19,8 +20,8 @@
 // variant SCALAR = floating
 // variant WINDOW = 2, 3
 #include <pycnn/map.cuh>
+#include <pycnn/pool_rank.cuh>
 #include <pycnn/pool_vectors.cuh>
-#include <pycnn/narrow.cuh>
 
 constexpr int THREADS = 128;
 constexpr int COLUMNS = sizeof(scalar_t) > 2 ? 4 : 2;  // of outputs; `_columns` in the plan
@@ -45,8 +46,12 @@ __device__ __forceinline__ void each_window(const scalar_t* __restrict__ x, cons
     const int left = q * STRIDE - static_cast<int>(cols.low);
     const scalar_t* const image = x + n * s.n + left * s.axis[2] + c;
 
+    const int top_row = first * STRIDE - static_cast<int>(rows.low);
+
     // Row h of x under each window: all of it requested, then summed up; nothing outside.
-    using States = State[OUTPUTS][VEC_SIZE];
+    constexpr bool BY_RANK = RANKED && State::KEPT;
+    using Kept = typename Either<BY_RANK, Rank, State>::type;
+    using States = Kept[OUTPUTS][VEC_SIZE];
     const auto read_row = [&](int h, States& of) {
         const int begin = (h > 0 ? h : 0) * width;
 #pragma unroll
@@ -74,13 +79,20 @@ __device__ __forceinline__ void each_window(const scalar_t* __restrict__ x, cons
         for (int u = 0; u < IN; ++u) {
             if (!inside(left + u, width)) continue;
             const int at = h * width + left + u;
-            acc_t value[VEC_SIZE];
-            unpack(vec[u].at, value);
+            typename Either<BY_RANK, Rank, acc_t>::type value[VEC_SIZE];
+            if constexpr (BY_RANK)
+                Rank::of(vec[u].at, (h - top_row) * Rank::LINE + u, value);
+            else
+                unpack(vec[u].at, value);
 #pragma unroll
             for (int j = 0; j < OUTPUTS; ++j) {
                 if (u < STRIDE * j || u >= STRIDE * j + WINDOW) continue;
 #pragma unroll
-                for (int k = 0; k < VEC_SIZE; ++k) of[j][k].add(value[k], at);
+                for (int k = 0; k < VEC_SIZE; ++k)
+                    if constexpr (BY_RANK)
+                        of[j][k].add(value[k]);
+                    else
+                        of[j][k].add(value[k], at);
             }
         }
     };
@@ -91,7 +103,32 @@ __device__ __forceinline__ void each_window(const scalar_t* __restrict__ x, cons
             for (int k = 0; k < VEC_SIZE; ++k) to[j][k].add(of[j][k]);
     };
 
-    int top = first * STRIDE - static_cast<int>(rows.low);
+    // A value and its index; of NaN the last one counts, which is looked for where there are any.
+    const auto finish = [&](const auto& from, int top, int j, auto& to) {
+        acc_t value[VEC_SIZE];
+        Rank::values(from, value);
+        bool any_nan = false;
+#pragma unroll
+        for (int k = 0; k < VEC_SIZE; ++k) {
+            const int line = from[k].place() / Rank::LINE, u = from[k].place() % Rank::LINE;
+            to[k].value = value[k];
+            to[k].set((top_row + line) * width + left + u);
+            any_nan = any_nan || value[k] != value[k];
+        }
+        if (!any_nan) return;
+#pragma unroll 1
+        for (int i = 0; i < WINDOW * WINDOW; ++i) {
+            const int h = top + i / WINDOW, w = STRIDE * j + i % WINDOW;
+            if (!inside(h, height) || !inside(left + w, width)) continue;
+#pragma unroll
+            for (int k = 0; k < VEC_SIZE; ++k) {
+                const acc_t x = to_acc(ldg(image + h * s.axis[1] + w * s.axis[2] + k));
+                if (x != x) to[k].set(h * width + left + w);
+            }
+        }
+    };
+
+    int top = top_row;
     const int end = first + rows.tile < outs ? first + static_cast<int>(rows.tile) : outs;
     States window, row;
     if (WINDOW == 3) read_row(top, row);
@@ -108,7 +145,13 @@ __device__ __forceinline__ void each_window(const scalar_t* __restrict__ x, cons
         for (int j = 0; j < OUTPUTS; ++j)
             if (q + j < q_end) {
                 const index_t pixel = (static_cast<index_t>(n) * outs + out) * q_end + q + j;
-                emit(out, q + j, pixel * channels + c, window[j]);
+                if constexpr (BY_RANK) {
+                    State found[VEC_SIZE];
+                    finish(window[j], top, j, found);
+                    emit(out, q + j, pixel * channels + c, found);
+                } else {
+                    emit(out, q + j, pixel * channels + c, window[j]);
+                }
             }
     }
 }
@@ -190,7 +233,7 @@ max_pool_channels(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Pool
         max_windows<false, COLUMNS, NoIndex>(x, y, nullptr, p);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 3)
+extern "C" __global__ void __launch_bounds__(THREADS, RANKED ? 4 : 3)
 max_pool_channels_indices(const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
                           index_t* __restrict__ indices, Pool p) {
     if (aligned(x) && aligned(y) && aligned(indices))

@@ -9,6 +9,7 @@ from op_checks import assert_matches, behind, far_apart, numeric_gradient, refus
 import pycnn
 from pycnn.define._pool_lp import LP_POOL_BACKWARD
 from pycnn.define._pool_max import MAX_POOL_BACKWARD
+from pycnn.dtypes import numpy_dtype
 from pycnn.emulator import counting
 from pycnn.plan import pool_planes
 from pycnn.reference.oracle import _window, pool as oracle
@@ -435,6 +436,27 @@ PLANES = [
     ((1, 1, 2, 2), 3, {"padding": 1}),
 ]
 VECTORS = [("NHWC", *case) for case in CHANNELS] + [("NCHW", *case) for case in PLANES]
+
+
+@pytest.mark.parametrize("side", [2, 3])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_channels_of_16_bits_order_as_their_values_do(backend, rng, dtype, side):
+    """Which are compared as integers with their places: zeros are equal, of NaN the last counts."""
+    kind = numpy_dtype(dtype)
+    tiny = {"float16": 2.0**-24, "bfloat16": 2.0**-133}[dtype]
+    some = [-INF, -2, -1.5, -tiny, -0.0, 0.0, tiny, 1.5, 2, INF, NAN, -NAN]
+    few = rng.choice(np.array(some).astype(kind), (1, 13, 15, 16))
+    few[..., :4] = np.copysign(kind.type(0), few[..., :4])
+    few[:, :5, :5, 4:6] = -INF
+    numbers = np.where(np.isnan(few), kind.type(-2), few)
+    window = {"kernel_size": side, "stride": 2, "padding": side // 3, "layout": "NHWC"}
+    tested = TESTED["max_pool2d"]
+    for x in (few, numbers):
+        case = Case("ranks", {"x": x.shape}, {**window, "return_indices": True})
+        want, at = tested.oracle(tested.settings(case), {"x": x}).values()
+        got = pycnn.max_pool2d(backend.array(x), **window, return_indices=True)
+        np.testing.assert_array_equal(backend.numpy(got[0]).astype(np.float32), want)
+        np.testing.assert_array_equal(backend.numpy(got[1]), at)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])

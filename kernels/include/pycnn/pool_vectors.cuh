@@ -60,6 +60,7 @@ struct Maximum : Place {
 };
 
 struct Total {
+    static constexpr bool KEPT = false;
     acc_t value;
     __device__ __forceinline__ void begin(int) { value = nothing(); }
     __device__ __forceinline__ void add(acc_t x, int) { value += x; }
