@@ -1,11 +1,13 @@
 """The algorithm ``direct``: no workspace, no limits, one thread (or block) a result."""
 
+from dataclasses import replace
 from math import prod
 
 from pycnn.define.views import View
 from pycnn.plan.conv_algorithm import FEW, Algorithm, product, unlimited
 from pycnn.plan.conv_problem import Problem, flat_grid, planned
-from pycnn.runtime.plan import Buffer, Kernel, Launch, Plan
+from pycnn.plan.reduce import reduction
+from pycnn.runtime.plan import Argument, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
 
@@ -13,10 +15,6 @@ BLOCK = 256
 
 #: Taps of a filter row that a block of direct_backward_weight sums, as in its kernel file.
 TAPS = 4
-
-#: Blocks that keep a GPU busy, and the least a block of `conv_bias_sum` should add up.
-BIAS_BLOCKS = 512
-BIAS_SEGMENT = 4096
 
 #: From so many parts on, warps of a block share them.
 WARP, MANY_PARTS = 32, 8
@@ -62,22 +60,23 @@ def backward_weight(problem: Problem) -> Plan:
 
 
 def backward_bias(problem: Problem) -> Plan:
-    """dbias: partial sums over segments of images and pixels, then the sum of these."""
-    k = problem.y.shape[1]
-    summed = problem.x.shape[0] * problem.pixels
-    segments = max(1, min(ceil_div(BIAS_BLOCKS, k), summed // BIAS_SEGMENT))
-    entry, target = ("bias_sum", "dbias") if segments == 1 else ("bias_parts", "partial")
-    launch = Launch(
-        Kernel("conv/sums.cu", f"conv_{entry}", (problem.scalar,)),
-        (k, segments, 1),
-        (BLOCK, 1, 1),
-        (Buffer("dy"), Buffer(target), problem.params()),
-    )
-    if segments == 1:
-        return planned(problem, "dbias", (k,), (launch,))
-    added = add_parts(problem, target, "dbias", segments, k)
-    workspace = {target: problem.sums(segments * k)}
-    return planned(problem, "dbias", (k,), (launch, added), workspace)
+    """dbias: the sum of dy over all axes but that of the filters."""
+    names = {"x": "dy", "y": "dbias"}
+
+    def named(argument: Argument) -> Argument:
+        if not isinstance(argument, Buffer):
+            return argument
+        return replace(argument, name=names.get(argument.name, argument.name))
+
+    (n, k, *pixels), strides = problem.y.shape, problem.y.strides
+    others = (0, *range(2, 2 + len(pixels)))
+    found = reduction("sum", (n, k, *pixels), strides, others, problem.dtype, (k,))
+    launches = [
+        replace(launch, args=tuple(map(named, launch.args)))
+        for launch in found.launches
+        if isinstance(launch, Launch)
+    ]
+    return planned(problem, "dbias", (k,), launches, found.workspace)
 
 
 def add_parts(problem: Problem, parts: str, total: str, count: int, size: int) -> Launch:
