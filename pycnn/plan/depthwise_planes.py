@@ -1,7 +1,8 @@
 """Depthwise convolution of columns that are neighbours: kernels/conv/depthwise.cu."""
 
-from pycnn.plan.conv_problem import Problem
-from pycnn.plan.depthwise_strips import Arguments, cells, defines, kind, sums, walk
+from pycnn.define.views import View
+from pycnn.plan.conv_problem import Problem, flat_grid
+from pycnn.plan.depthwise_strips import Arguments, cells, defines, kind, params, sums, walk
 from pycnn.runtime.plan import Kernel, Launch
 from pycnn.shapes import ceil_div
 
@@ -15,6 +16,9 @@ RESIDENT = (5, 5, 3, 3, 6, 6, 3, 3, 3, 3, 2, 2)
 
 #: The same of the gradient of x at stride 2, by bytes of an element and side of the filter.
 CELL_BLOCKS = (7, 5, 7, 5, 4, 3)
+
+#: Bytes of an element of small maps that have a kernel of their own.
+SMALL = (2, 4)
 
 
 def vector(problem: Problem, dx: bool = False) -> int:
@@ -42,6 +46,35 @@ def vector(problem: Problem, dx: bool = False) -> int:
     return 0
 
 
+def is_small(problem: Problem) -> bool:
+    """Whether `depthwise_maps` has these maps."""
+    half = problem.weight.shape[-1] // 2
+    maps, sizes = (problem.x, problem.y), problem.x.shape[2:]
+    return (
+        problem.itemsize in SMALL
+        and problem.stride == (1, 1)
+        and sizes in ((7, 7), (14, 14))
+        and sizes == problem.y.shape[2:]
+        and tuple(problem.pad_begin) == (half, half)
+        and problem.epilogue.residual is None
+        and all(m == View.contiguous(m.shape, m.dtype) for m in maps)
+    )
+
+
+def _small(problem: Problem, arguments: Arguments) -> Launch:
+    """A thread for seven rows of a map."""
+    (n, channels, side, _), size = problem.x.shape, problem.itemsize
+    arrays, finish = arguments
+    block = 32 if 7 * side * size > 256 else 64
+    macros = (problem.scalar, ("SIDE", str(side)), ("KSIZE", str(problem.weight.shape[-1])))
+    return Launch(
+        Kernel("conv/depthwise_maps.cu", "depthwise_maps", macros),
+        flat_grid(n * channels * side // 7, block, "the maps"),
+        (block, 1, 1),
+        (*arrays, params(problem, side, False), finish),
+    )
+
+
 def columns(problem: Problem, size: int) -> int:
     """COLUMNS: outputs of a thread in a row."""
     return size // problem.itemsize // problem.stride[0] if size else 1
@@ -49,6 +82,8 @@ def columns(problem: Problem, size: int) -> int:
 
 def forward(problem: Problem, arguments: Arguments) -> Launch:
     """Of the first array with the filters, into the last; `arguments` are those of `walk`."""
+    if is_small(problem):
+        return _small(problem, arguments)
     n, channels, _, width = problem.y.shape
     size = vector(problem)
     across = n * channels * ceil_div(width, columns(problem, size))

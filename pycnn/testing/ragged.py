@@ -33,6 +33,20 @@ _DEPTHWISE = tuple(
     )
 )  # fmt: skip
 
+#: Small maps, more of them than a block has.
+_MAPS = tuple(
+    _conv(
+        f"depthwise {kernel}x{kernel} of maps of {side}x{side}",
+        (2, 37, side, side),
+        (37, 1, kernel, kernel),
+        "NCHW",
+        padding=kernel // 2,
+        groups=37,
+    )
+    for kernel in (3, 5)
+    for side in (7, 14)
+)
+
 #: Whose gradient of the weight has more parts than warps that add them.
 _MANY_PARTS = _conv(
     "depthwise in many parts", (2, 66, 16, 9), (66, 1, 3, 3), "NHWC", padding=1, groups=66
@@ -112,6 +126,7 @@ CASES: dict[str, tuple[Case, ...]] = {
     ),
     "conv2d": (
         *_DEPTHWISE,
+        *_MAPS,
         _MANY_PARTS,
         _conv("more than a tile", (3, 67, 7, 11), (67, 67, 1, 1), "NHWC"),
         _conv("sum in parts", (1, 263, 5, 7), (5, 263, 2, 1), "NCHW"),

@@ -39,6 +39,11 @@ CASES = [
     ((1, 2, 9, 14), 3, 2, ((2, 1), (1, 1)), "float16"),
     ((1, 3, 8, 16), 5, 1, ((2, 2), (2, 2)), "float32"),
     ((1, 2, 7, 12), 3, 2, ((1, 1), (1, 1)), "float32"),
+    # Small maps, some in a last block that is not full.
+    ((3, 37, 7, 7), 3, 1, ((1, 1), (1, 1)), "bfloat16"),
+    ((1, 5, 7, 7), 5, 1, ((2, 2), (2, 2)), "float32"),
+    ((2, 19, 14, 14), 3, 1, ((1, 1), (1, 1)), "float32"),
+    ((1, 3, 14, 14), 5, 1, ((2, 2), (2, 2)), "float16"),
 ]
 
 
@@ -183,7 +188,12 @@ def test_sums_of_many_strips_are_the_same_in_every_order(
 @pytest.mark.parametrize("kind", ["contiguous", "misaligned", "stepped", "reversed"])
 @pytest.mark.parametrize(
     ("shape", "layout"),
-    [((2, 4, 7, 9), "NHWC"), ((2, 5, 7, 9), "NHWC"), ((2, 3, 7, 8), "NCHW")],
+    [
+        ((2, 4, 7, 9), "NHWC"),
+        ((2, 5, 7, 9), "NHWC"),
+        ((2, 3, 7, 8), "NCHW"),
+        ((2, 3, 7, 7), "NCHW"),
+    ],
 )
 def test_ends_with_its_epilogue(backend, rng, dtype, kind, shape, layout):
     """In vectors, and one by one where sizes or addresses allow none."""
