@@ -64,6 +64,10 @@ SELECTIONS = {
     "onnx fusion": ("tests/onnx/test_fuse.py",),
     "onnx hostile": ("tests/onnx/test_hostile.py", "-k", "external"),
     "onnx sessions": ("tests/onnx/test_session.py",),
+    "depthwise": (
+        "tests/ops/test_conv_depthwise.py",
+        *("-k", "emulator and all_directions and NCHW"),
+    ),
     "phases of conv": ("tests/ops/test_implicit_gemm.py", "-k", "emulator and backward"),
 }
 
