@@ -89,8 +89,10 @@ __device__ __forceinline__ void convolve(const acc_t (&taps)[TAPS], const Finish
                 for (int s = 0; s < KSIZE; ++s) {
                     if (s == 0 && r == 0) sum[p % KSIZE][q] = 0;
                     const int w = q + s - PAD;
-                    if (w >= 0 && w < SIDE)
-                        sum[p % KSIZE][q] += value[w] * taps[r * KSIZE + s];
+                    // Zeros count, too: with an infinite filter they make no number. Their product on
+                    // its own would be kept in a register for all rows.
+                    const acc_t factor = w >= 0 && w < SIDE ? value[w] : acc_t(0);
+                    sum[p % KSIZE][q] = fma(factor, taps[r * KSIZE + s], sum[p % KSIZE][q]);
                 }
         }
         const int p = i - (KSIZE - 1);

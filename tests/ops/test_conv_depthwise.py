@@ -116,6 +116,22 @@ def test_special_values_stay_in_their_windows(backend, rng, value, layout, paddi
         assert_matches(got, dweight, dtype, want[0, 0].size, backend)
 
 
+@pytest.mark.parametrize("side", [7, 14, 16])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_an_infinite_filter_meets_the_zeros_around_x(backend, rng, layout, side):
+    """And makes no number of them."""
+    needs_emulator(backend)
+    x, weight = normal(rng, (1, 2, side, side), "float32"), normal(rng, (2, 1, 3, 3), "float32")
+    weight[0, 0, 0, 2] = weight[1, 0, 1, 0] = np.inf
+    geometry = (1, 1), ((1, 1), (1, 1)), (1, 1), 2
+    with np.errstate(invalid="ignore"):
+        want = oracle.convolve(x, weight, None, *geometry)
+    views = backend.views(arranged(x, layout), weight)
+    y = backend.numpy(pycnn.conv2d(*views, None, *geometry, layout=layout, algo="depthwise"))
+    assert np.isnan(want[:, 0, 0]).all()
+    assert_matches(y.transpose(0, 3, 1, 2) if layout == "NHWC" else y, want, "float32", 9)
+
+
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("before", [0, 1, 2])
 def test_special_values_reach_what_their_windows_cover(backend, rng, before, layout):
