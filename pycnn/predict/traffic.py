@@ -144,7 +144,7 @@ class Footprint:
     dram_bytes : float
         Asked of the memory.
     necessary : float
-        Every byte touched once.
+        Every byte touched once, and of those read and written twice.
     written : float
         Of those asked of L2, the share that stores are.
     """
@@ -245,26 +245,24 @@ def _memory(
     middle = next(s for s in run.samples if s.index == run.middle)
     at_once = _extents(run.grid, resident)
     waves = max(1.0, float(np.prod(run.grid)) / resident)
-    total = wave = 0.0
+    total = wave = whole = 0.0
     for begin, size in run.arrays.values():
-        own = _touched(middle, accesses, begin, size)
-        if not len(own):
-            continue
-        grows_wave = grows_all = 1.0
-        for axis in range(3):
-            index = list(middle.index)
-            index[axis] += 1
-            near = chosen.get((index[0], index[1], index[2]))
-            fresh = 1.0
-            if near is not None:
-                other = _touched(near, accesses, begin, size)
-                fresh = 1 - len(np.intersect1d(own, other)) / len(own)
-            grows_wave *= 1 + (at_once[axis] - 1) * fresh
-            grows_all *= 1 + (run.grid[axis] - 1) * fresh
-        total += min(size, SECTOR * len(own) * grows_all)
-        wave += min(size, SECTOR * len(own) * grows_wave)
-    whole = sum(size for begin, size in run.arrays.values()
-                if len(_touched(middle, accesses, begin, size)))  # fmt: skip
+        for moved in _directions(middle, accesses, begin, size):
+            own = _touched(middle, moved, begin, size)
+            grows_wave = grows_all = 1.0
+            for axis in range(3):
+                index = list(middle.index)
+                index[axis] += 1
+                near = chosen.get((index[0], index[1], index[2]))
+                fresh = 1.0
+                if near is not None:
+                    other = _touched(near, moved, begin, size)
+                    fresh = 1 - len(np.intersect1d(own, other)) / len(own)
+                grows_wave *= 1 + (at_once[axis] - 1) * fresh
+                grows_all *= 1 + (run.grid[axis] - 1) * fresh
+            total += min(size, SECTOR * len(own) * grows_all)
+            wave += min(size, SECTOR * len(own) * grows_wave)
+            whole += size
     bulk = any(a.space == "bulk" for a in run.code.accesses)
     if bulk:  # a launch may be given arrays that it touches a part of
         necessary = min(float(sum(size for _, size in run.arrays.values())), l2_bytes)
@@ -273,6 +271,18 @@ def _memory(
     if wave <= room:
         return float(necessary), float(necessary)
     return float(max(necessary, min(l2_bytes, waves * wave))), float(necessary)
+
+
+def _directions(
+    sample: Sample, accesses: Sequence[Access], begin: int, size: int
+) -> list[Sequence[Access]]:
+    """Accesses by which an array passes once each: what is changed in place is read and written."""
+    loads = [a for a in accesses if a.kind == "load"]
+    others = [a for a in accesses if a.kind != "load"]
+    read, written = (_touched(sample, part, begin, size) for part in (loads, others))
+    if len(np.intersect1d(read, written)):
+        return [loads, others]
+    return [accesses] if len(read) or len(written) else []
 
 
 def _extents(grid: tuple[int, int, int], count: int) -> list[float]:

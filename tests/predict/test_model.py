@@ -133,7 +133,9 @@ def test_some_blocks_stand_for_all() -> None:
     few, every = (r.warp_counts().tolist() for r in found)
     assert few == every == [9, 27, 9]
     assert [p.requests for p in traffic.patterns(found[0])] == [27, 27]
-    assert traffic.footprint(found[0], 1e5, 1e7, 9).l1_bytes == 2 * 27 * 128
+    footprint = traffic.footprint(found[0], 1e5, 1e7, 9)
+    assert footprint.l1_bytes == 2 * 27 * 128
+    assert footprint.necessary == 2 * 9 * 128  # what is changed in place comes and goes
 
 
 #: The same, each block one tile after the other, until there are none.
