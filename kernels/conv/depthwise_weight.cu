@@ -22,9 +22,9 @@
 // Blocks of a multiprocessor, as many as registers allow.
 constexpr int RESIDENT_OF[] = {5, 5, 3, 3, 6, 6, 3, 3, 3, 3, 2, 2};
 #if !defined(PYCNN_EMULATOR) && __CUDA_ARCH__ >= 1000
-constexpr int FEWER = KIND == 1;  // whose registers spill there, and elsewhere elements' of 5x5
+constexpr int FEWER = KIND == 1 || (KIND == 5 && BYTES);  // whose registers spill there
 #else
-constexpr int FEWER = KIND == 7 && !BYTES;
+constexpr int FEWER = KIND == 7 && !BYTES;  // elsewhere
 #endif
 constexpr int RESIDENT = RESIDENT_OF[KIND] - FEWER;
 constexpr int WARP = 32, WARPS = THREADS / WARP;

@@ -255,6 +255,7 @@ def test_kernels_compile_for_one_architecture_without_local_memory(
         ("conv/implicit_gemm.cu", "sm_100a", {"SCALAR": "double", "TILE": "64"}),
         ("conv/scaled.cu", "sm_120", {"SCALAR": "float"}),
         ("gemm/13_wgmma_int8.cu", "sm_90a", {"TILE_N": "128", "CLUSTER": "1"}),
+        ("conv/depthwise_weight.cu", "sm_100a", {"SCALAR": "float", "BYTES": "16", "KSIZE": "3"}),
     ],
 )
 def test_what_spilled_where_few_look_does_not_again(
