@@ -65,7 +65,8 @@ def wheel_of(sdist: Path, folder: Path) -> Path:
     to compile them again, once they are installed, takes a minute.
     """
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+        safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # from 3.11.4 on
+        archive.extractall(folder, **safe)  # type: ignore[arg-type]
     (root,) = (path for path in folder.iterdir() if path.is_dir())
     for built in (ROOT / "pycnn").rglob("*.so"):
         packed = root / "packed" / built.relative_to(ROOT)

@@ -112,7 +112,8 @@ def cupy_source(folder: Path, site: Path) -> Path:
         pip(folder, "download", "--quiet", "--no-deps", "--no-binary=cupy", f"cupy=={version}",
             f"--dest={source.parent}", CUPY_INSTALL_USE_STUB="1")  # fmt: skip
         with tarfile.open(source.parent / f"{source.name}.tar.gz") as archive:
-            archive.extractall(source.parent, filter="data")
+            safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # from 3.11.4 on
+            archive.extractall(source.parent, **safe)  # type: ignore[arg-type]
     return source
 
 
