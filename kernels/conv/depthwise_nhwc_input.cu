@@ -3,7 +3,7 @@
 //
 // Computes   as depthwise_input.cu
 // Layout     dy (N,C,P,Q), w (C,1,KSIZE,KSIZE), dx (N,C,H,W): any strides
-// Launch     one thread for 2 channels (float64: 1), 4 or 2 pairs of columns of dx and a strip of
+// Launch     one thread for 2 channels (float64: 1), 2 pairs of columns of dx and a strip of
 //            pairs of its rows; block 128; grid flat, channels fastest; no shared memory
 // Traffic    |dy| + |w| + |dx|; WINDOW - 1 rows more of dy for every strip, and as many columns for
 //            every thread, which come from L1. A row is used while the next one is on its way

@@ -15,11 +15,10 @@ from pycnn.define.validate import boolean, check_shape, choice
 from pycnn.define.views import View
 from pycnn.plan import gemm as plans
 from pycnn.plan._epilogue import Epilogue
-from pycnn.plan.conv import renamed
 from pycnn.plan.gemm_choice import Multiplying
 from pycnn.plan.matmul import Matrices, products
 from pycnn.reference.cpu import gemm as cpu
-from pycnn.runtime.plan import Plan
+from pycnn.runtime.plan import Plan, renamed
 from pycnn.runtime.target import Target, target
 
 Shape = tuple[int, ...]

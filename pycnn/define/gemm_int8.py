@@ -13,9 +13,8 @@ from pycnn.define.validate import check_shape
 from pycnn.define.values import Allowed
 from pycnn.define.views import View
 from pycnn.plan import conv_int8 as plans
-from pycnn.plan.conv import renamed
 from pycnn.plan.conv_problem import Unsupported
-from pycnn.runtime.plan import Plan
+from pycnn.runtime.plan import Plan, renamed
 
 #: Operands of a convolution: what they are called here.
 _NAMES = {

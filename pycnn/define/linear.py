@@ -10,12 +10,11 @@ from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import boolean, check_shape, slope_of
 from pycnn.define.views import View
 from pycnn.plan._epilogue import ACTIVATIONS, Epilogue
-from pycnn.plan.conv import renamed
 from pycnn.plan.matmul import Matrices, products, summed_product
 from pycnn.plan.reduce import reduction
 from pycnn.reference.cpu import gemm as cpu
 from pycnn.reference.cpu.conv_axes import finish
-from pycnn.runtime.plan import Plan
+from pycnn.runtime.plan import Plan, renamed
 
 
 class Linear(Operation):

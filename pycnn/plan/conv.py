@@ -6,7 +6,6 @@ them and puts them in the order in which ``auto`` tries them.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from pycnn.plan._chunks import in_brief
 from pycnn.plan.choice import Candidate
@@ -30,7 +29,7 @@ from pycnn.plan.conv_wgmma import IMPLICIT_GEMM_WGMMA, IMPLICIT_GEMM_WGMMA_TF32
 from pycnn.plan.conv_winograd import WINOGRAD_F2, WINOGRAD_F4
 from pycnn.runtime import measured
 from pycnn.runtime.measured import Measured
-from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Launch, Plan, TensorMap
+from pycnn.runtime.plan import ArraySpec, Launch, Plan, renamed
 from pycnn.runtime.target import target
 
 #: Every algorithm, by name.
@@ -215,26 +214,6 @@ def _alone(plan: Plan) -> Plan:
         for step in plan.launches
     ]
     return replace(plan, launches=tuple(launches))
-
-
-def renamed(plan: Plan, names: Mapping[str, str]) -> Plan:
-    """The same plan on arrays of other names: a gradient that serves as another operation."""
-
-    def argument(of: Argument) -> Argument:
-        if isinstance(of, TensorMap):
-            return replace(
-                of, array=replace(of.array, name=names.get(of.array.name, of.array.name))
-            )
-        return replace(of, name=names.get(of.name, of.name)) if isinstance(of, Buffer) else of
-
-    def launch(step: Any) -> Any:
-        again = replace(step, args=tuple(map(argument, step.args)))
-        if isinstance(again, Launch) and again.unaligned is not None:
-            return replace(again, unaligned=launch(again.unaligned))
-        return again
-
-    outputs = {names.get(name, name): spec for name, spec in plan.outputs.items()}
-    return replace(plan, launches=tuple(map(launch, plan.launches)), outputs=outputs)
 
 
 def _order(problem: Problem, direction: str, limit: int) -> list[Place]:

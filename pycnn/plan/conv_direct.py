@@ -1,13 +1,12 @@
 """The algorithm ``direct``: no workspace, no limits, one thread (or block) a result."""
 
-from dataclasses import replace
 from math import prod
 
 from pycnn.define.views import View
 from pycnn.plan.conv_algorithm import FEW, Algorithm, product, unlimited
 from pycnn.plan.conv_problem import Problem, flat_grid, planned
 from pycnn.plan.reduce import reduction
-from pycnn.runtime.plan import Argument, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.plan import Buffer, Kernel, Launch, Plan, renamed
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
 
@@ -61,21 +60,10 @@ def backward_weight(problem: Problem) -> Plan:
 
 def backward_bias(problem: Problem) -> Plan:
     """dbias: the sum of dy over all axes but that of the filters."""
-    names = {"x": "dy", "y": "dbias"}
-
-    def named(argument: Argument) -> Argument:
-        if not isinstance(argument, Buffer):
-            return argument
-        return replace(argument, name=names.get(argument.name, argument.name))
-
     (n, k, *pixels), strides = problem.y.shape, problem.y.strides
     others = (0, *range(2, 2 + len(pixels)))
     found = reduction("sum", (n, k, *pixels), strides, others, problem.dtype, (k,))
-    launches = [
-        replace(launch, args=tuple(map(named, launch.args)))
-        for launch in found.launches
-        if isinstance(launch, Launch)
-    ]
+    launches = renamed(found, {"x": "dy", "y": "dbias"}).launches
     return planned(problem, "dbias", (k,), launches, found.workspace)
 
 

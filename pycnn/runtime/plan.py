@@ -6,7 +6,7 @@ tested; the executors ``cuda`` and ``emulator`` both run it as it stands.
 
 from collections.abc import Callable, Mapping, MutableMapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -268,3 +268,23 @@ class Plan:
     @property
     def workspace_bytes(self) -> int:
         return sum(spec.nbytes for spec in self.workspace.values())
+
+
+def renamed(plan: Plan, names: Mapping[str, str]) -> Plan:
+    """The same plan on arrays of other names: a gradient that serves as another operation."""
+
+    def argument(of: Argument) -> Argument:
+        if isinstance(of, TensorMap):
+            return replace(
+                of, array=replace(of.array, name=names.get(of.array.name, of.array.name))
+            )
+        return replace(of, name=names.get(of.name, of.name)) if isinstance(of, Buffer) else of
+
+    def launch(step: Any) -> Any:
+        again = replace(step, args=tuple(map(argument, step.args)))
+        if isinstance(again, Launch) and again.unaligned is not None:
+            return replace(again, unaligned=launch(again.unaligned))
+        return again
+
+    outputs = {names.get(name, name): spec for name, spec in plan.outputs.items()}
+    return replace(plan, launches=tuple(map(launch, plan.launches)), outputs=outputs)

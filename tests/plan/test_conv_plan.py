@@ -25,7 +25,7 @@ from pycnn.plan.conv_problem import MAX_EXTENT, Problem, bytes_of
 from pycnn.plan.conv_tiled import SHARED_LIMIT
 from pycnn.plan.estimate import estimate
 from pycnn.runtime import sources
-from pycnn.runtime.plan import MAX_GRID, Buffer, Launch
+from pycnn.runtime.plan import MAX_GRID, Buffer, Launch, renamed
 from pycnn.runtime.target import Target, planned_for
 from pycnn.shapes import conv_out
 
@@ -448,7 +448,7 @@ def test_only_some_algorithms_take_three_axes():
 
 def test_a_renamed_plan_computes_on_other_arrays():
     plan = conv.plan(LAYERS["resnet 1x1"], "backward_input", "direct", 0)
-    other = conv.renamed(plan, {"dy": "x", "dx": "y"})
+    other = renamed(plan, {"dy": "x", "dx": "y"})
     names = {a.name for launch in other.launches for a in launch.args if isinstance(a, Buffer)}
     assert names == {"x", "weight", "y"}
     assert list(other.outputs) == ["y"]
